@@ -1,0 +1,118 @@
+"""MLModelVersion: one immutable version of a model. Written by controllers only."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from aurora_controller.api.model import ApiModel, Condition, Metadata, ResourceName
+
+
+class VersionState(StrEnum):
+    """What may be done with a version."""
+
+    RESERVED = "Reserved"
+    READY = "Ready"
+    ABANDONED = "Abandoned"
+
+
+class TrainedBy(ApiModel):
+    """The MLTrainingJob behind a version."""
+
+    name: Annotated[str, Field(description="Name of the MLTrainingJob.")]
+    uid: Annotated[str, Field(description="Its uid: a re-created job is another one.")]
+
+
+class MLModelVersionSpec(ApiModel):
+    """Which version this is. Immutable."""
+
+    model_name: Annotated[ResourceName, Field(description="The MLModel that this is a version of.")]
+    version: Annotated[int, Field(description="Number of the version; never used twice.", ge=1)]
+    run: Annotated[
+        str,
+        Field(
+            description="Id of the run that reserved the number; the version in the store carries it.",
+            min_length=1,
+            max_length=128,
+        ),
+    ]
+    trained_by: Annotated[TrainedBy, Field(description="The MLTrainingJob whose run this is.")]
+    claim_name: Annotated[
+        str,
+        Field(description="PersistentVolumeClaim that holds the files of the version.", min_length=1, max_length=253),
+    ] = "aurora-models"
+
+
+class Tensor(ApiModel):
+    """One named tensor; -1 in the shape is a free dimension."""
+
+    name: Annotated[str, Field(description="Name of the tensor.")]
+    datatype: Annotated[str, Field(description="Datatype of the Open Inference Protocol, such as FP64.")]
+    shape: Annotated[
+        list[int],
+        Field(description="Shape; -1 is a free dimension.", json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+    ]
+
+
+class Signature(ApiModel):
+    """What the model takes and gives, in short; the descriptor in the store has all of it."""
+
+    feature_count: Annotated[int, Field(description="How many features a row has.")] = 0
+    inputs: Annotated[
+        list[Tensor],
+        Field(description="Inputs, at most 20 of them.", json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+    ] = Field(default_factory=list)
+    outputs: Annotated[
+        list[Tensor], Field(description="Outputs.", json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    ] = Field(default_factory=list)
+
+
+class MLModelVersionStatus(ApiModel):
+    """Facts, written once at publication, and the state, kept by the registry."""
+
+    observed_generation: Annotated[int | None, Field(description="The generation that this status is about.")] = None
+    digest: Annotated[
+        str | None,
+        Field(description="SHA-256 of the version's descriptor, which holds those of all its files. Never changes."),
+    ] = None
+    size_bytes: Annotated[
+        int | None,
+        Field(description="Size of all files of the version, in bytes.", json_schema_extra={"format": "int64"}),
+    ] = None
+    format: Annotated[str | None, Field(description="onnx or joblib.")] = None
+    algorithm: Annotated[str | None, Field(description="Algorithm that was trained.")] = None
+    task: Annotated[str | None, Field(description="regression or classification.")] = None
+    metrics: Annotated[dict[str, float], Field(description="Scores on the held-out rows.")] = Field(
+        default_factory=dict
+    )
+    primary_metric: Annotated[str | None, Field(description="The score in the column, such as r2=0.81.")] = None
+    signature: Annotated[Signature | None, Field(description="What the model takes and gives.")] = None
+    created_at: Annotated[
+        str | None, Field(description="When the version was published.", json_schema_extra={"format": "date-time"})
+    ] = None
+    state: Annotated[
+        VersionState | None,
+        Field(description="Reserved: its run is not done. Ready: may be served. Abandoned: its run ended without it."),
+    ] = None
+    served_by: Annotated[
+        list[str],
+        Field(
+            description="MLDeployments whose stable or canary revision this is.",
+            json_schema_extra={"x-kubernetes-list-type": "set"},
+        ),
+    ] = Field(default_factory=list)
+    conditions: Annotated[
+        list[Condition],
+        Field(
+            description="Ready is True when the version may be served.",
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        ),
+    ] = Field(default_factory=list)
+
+
+class MLModelVersion(ApiModel):
+    """One immutable version of a model: digest, metrics, signature and lineage."""
+
+    metadata: Metadata
+    spec: MLModelVersionSpec
+    status: MLModelVersionStatus = MLModelVersionStatus()

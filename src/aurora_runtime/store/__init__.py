@@ -1,0 +1,1 @@
+"""Published model versions on a folder or a shared volume."""
