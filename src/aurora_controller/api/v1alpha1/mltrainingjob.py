@@ -130,7 +130,7 @@ class MLTrainingJobSpec(ApiModel):
     ttl_seconds_after_finished: Annotated[
         int | None,
         Field(
-            description="How long the finished Job and its pods are kept for their logs, in seconds; the MLTrainingJob itself stays. At once when unset is 0; default one hour.",
+            description="How long the finished Job and its pods are kept for their logs, in seconds; 0 removes them at once. The MLTrainingJob itself stays.",
             ge=0,
             le=31536000,
         ),
@@ -148,6 +148,13 @@ class RunPhase(StrEnum):
     SUSPENDED = "Suspended"
 
 
+class Failure(ApiModel):
+    """How an attempt ended."""
+
+    reason: Annotated[str, Field(description="One CamelCase word that programs can act on.")]
+    message: Annotated[str, Field(description="What happened and who acts next, for people.")]
+
+
 class Run(ApiModel):
     """One answer to one set of inputs."""
 
@@ -163,6 +170,11 @@ class Run(ApiModel):
     version: Annotated[int | None, Field(description="The model version reserved for this run.")] = None
     attempt: Annotated[int, Field(description="Number of the current attempt, from 1.")] = 1
     failures: Annotated[int, Field(description="Attempts of this run that failed by infrastructure.")] = 0
+    oom_kills: Annotated[int, Field(description="How many of them were killed for lack of memory.")] = 0
+    restarts: Annotated[
+        int, Field(description="How often the current attempt was started again because its report was lost.")
+    ] = 0
+    last_failure: Annotated[Failure | None, Field(description="How the last failed attempt ended.")] = None
     phase: Annotated[RunPhase, Field(description="Where the run stands.")] = RunPhase.PENDING
     generation: Annotated[int, Field(description="Generation of the spec that the current attempt belongs to.")] = 0
     not_before: Annotated[
