@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import joblib
+import numpy as np
 from joblib.numpy_pickle import NumpyUnpickler
+from numpy.typing import NDArray
 
+from aurora_runtime.store.descriptor import LABEL, PREDICTION, PROBABILITIES, Task
 from aurora_runtime.store.errors import UnsafeModel
 
 _PACKAGES_OF_CLASSES: Final = (
     "sklearn._loss",
+    "sklearn.compose",
     "sklearn.ensemble",
     "sklearn.linear_model",
     "sklearn.metrics._dist_metrics",
@@ -59,6 +63,23 @@ def load(data: bytes, *, path: Path) -> Any:
     Raises UnsafeModel when the pickle names anything outside the allow-list.
     """
     return _AllowListUnpickler(data, path).load()
+
+
+class EstimatorEngine:
+    """A fitted scikit-learn estimator."""
+
+    def __init__(self, estimator: Any, *, task: Task) -> None:
+        self._estimator = estimator
+        self._task = task
+
+    def predict(self, features: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+        """As Engine.predict."""
+        if self._task == "regression":
+            return {PREDICTION: np.asarray(self._estimator.predict(features), dtype=np.float64)}
+        answers = {LABEL: np.asarray(self._estimator.predict(features))}
+        if hasattr(self._estimator, "predict_proba"):
+            answers[PROBABILITIES] = np.asarray(self._estimator.predict_proba(features), dtype=np.float64)
+        return answers
 
 
 class _AllowListUnpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib has no types
