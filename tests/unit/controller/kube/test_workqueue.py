@@ -1,0 +1,339 @@
+"""The promises of the work queue. Time is virtual."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aurora_controller.kube.workqueue import LOW_PRIORITY, ShutDown, WorkQueue
+from tests.unit.fakes.clock import FakeClock, settle
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def queue(clock: FakeClock) -> AsyncIterator[WorkQueue[str]]:
+    queue: WorkQueue[str] = WorkQueue(clock=clock)
+    yield queue
+    queue.shut_down()
+
+
+async def take(queue: WorkQueue[str]) -> str:
+    key, _ = await queue.get()
+    return key
+
+
+def ready(queue: WorkQueue[str]) -> int:
+    return sum(queue.depth().values())
+
+
+async def test_keys_come_out_in_the_order_they_came_in(queue: WorkQueue[str]) -> None:
+    for key in ("a", "b", "c"):
+        queue.add(key)
+
+    assert [await take(queue) for _ in range(3)] == ["a", "b", "c"]
+
+
+async def test_many_adds_of_a_waiting_key_are_one_run(queue: WorkQueue[str]) -> None:
+    for _ in range(100):
+        queue.add("a")
+
+    await take(queue)
+
+    assert ready(queue) == 0
+
+
+async def test_adds_during_a_run_are_exactly_one_rerun_after_it(queue: WorkQueue[str]) -> None:
+    queue.add("a")
+    await take(queue)
+    queue.add("a")
+    queue.add("a")
+    second = asyncio.create_task(take(queue))
+    await settle()
+    assert not second.done()
+
+    queue.done("a")
+
+    assert await second == "a"
+    queue.done("a")
+    assert ready(queue) == 0
+
+
+async def test_a_worker_waits_until_there_is_a_key(queue: WorkQueue[str]) -> None:
+    worker = asyncio.create_task(take(queue))
+    await settle()
+    assert not worker.done()
+
+    queue.add("a")
+
+    assert await worker == "a"
+
+
+async def test_a_delayed_key_comes_when_its_time_has_come(queue: WorkQueue[str], clock: FakeClock) -> None:
+    queue.add("a", after_seconds=30)
+    worker = asyncio.create_task(take(queue))
+
+    await clock.advance(29.9)
+    assert not worker.done()
+    await clock.advance(0.1)
+
+    assert worker.done()
+
+
+async def test_delayed_keys_are_not_counted_in_the_depth(queue: WorkQueue[str], clock: FakeClock) -> None:
+    queue.add("a", after_seconds=30)
+
+    assert ready(queue) == 0
+    await clock.advance(30)
+    assert ready(queue) == 1
+
+
+@pytest.mark.parametrize("delays", [(10, 60), (60, 10)])
+async def test_of_two_delays_the_earlier_one_counts(
+    queue: WorkQueue[str], clock: FakeClock, delays: tuple[int, int]
+) -> None:
+    for delay in delays:
+        queue.add("a", after_seconds=delay)
+
+    await clock.advance(10)
+
+    assert ready(queue) == 1
+    await take(queue)
+    queue.done("a")
+    await clock.advance(60)
+    assert ready(queue) == 0
+
+
+async def test_an_event_makes_a_delayed_key_ready_and_uses_up_its_delay(
+    queue: WorkQueue[str], clock: FakeClock
+) -> None:
+    queue.add("a", after_seconds=30)
+    queue.add("a")
+
+    assert await take(queue) == "a"
+    queue.done("a")
+    await clock.advance(31)
+    assert ready(queue) == 0
+
+
+async def test_a_delay_that_ends_during_a_run_is_run_afterwards(queue: WorkQueue[str], clock: FakeClock) -> None:
+    queue.add("a")
+    await take(queue)
+    queue.add("a", after_seconds=5)
+    await clock.advance(6)
+    rerun = asyncio.create_task(take(queue))
+    await settle()
+    assert not rerun.done()
+
+    queue.done("a")
+
+    assert await rerun == "a"
+
+
+async def test_a_nearer_delay_wakes_a_worker_that_waits_for_a_farther_one(
+    queue: WorkQueue[str], clock: FakeClock
+) -> None:
+    queue.add("far", after_seconds=100)
+    worker = asyncio.create_task(take(queue))
+    await settle()
+    queue.add("near", after_seconds=1)
+
+    await clock.advance(1)
+
+    assert worker.result() == "near"
+
+
+async def test_higher_priority_goes_first(queue: WorkQueue[str]) -> None:
+    queue.add("old", priority=LOW_PRIORITY)
+    queue.add("new")
+
+    assert [await take(queue), await take(queue)] == ["new", "old"]
+
+
+async def test_a_merge_keeps_the_higher_priority(queue: WorkQueue[str]) -> None:
+    queue.add("a", priority=LOW_PRIORITY)
+    queue.add("b")
+    queue.add("a", priority=10)
+    queue.add("a", priority=LOW_PRIORITY)
+
+    assert await queue.get() == ("a", 10)
+
+
+async def test_a_raised_key_queues_behind_those_that_had_the_priority_before(queue: WorkQueue[str]) -> None:
+    queue.add("raised", priority=LOW_PRIORITY)
+    queue.add("first")
+    queue.add("raised")
+
+    assert [await take(queue), await take(queue)] == ["first", "raised"]
+
+
+async def test_a_low_key_is_not_starved_by_a_stream_of_high_ones(queue: WorkQueue[str], clock: FakeClock) -> None:
+    queue.add("low", priority=LOW_PRIORITY)
+    taken = []
+    for second in range(30):
+        queue.add(f"high-{second}")
+        await clock.advance(1)
+        key = await take(queue)
+        taken.append(key)
+        queue.done(key)
+
+    assert taken.index("low") == 10
+
+
+async def test_failures_back_off_exponentially_up_to_the_cap(queue: WorkQueue[str]) -> None:
+    delays = [queue.add_rate_limited("a") for _ in range(20)]
+
+    assert delays[:4] == [0.005, 0.01, 0.02, 0.04]
+    assert delays[17] < 1000
+    assert delays[18:] == [1000, 1000]
+
+
+async def test_a_forgotten_key_starts_over(queue: WorkQueue[str]) -> None:
+    for _ in range(5):
+        queue.add_rate_limited("a")
+    queue.forget("a")
+
+    assert queue.failures("a") == 0
+    assert queue.add_rate_limited("a") == 0.005
+
+
+async def test_one_keys_failures_do_not_delay_another(queue: WorkQueue[str]) -> None:
+    for _ in range(10):
+        queue.add_rate_limited("poisoned")
+
+    assert queue.add_rate_limited("healthy") == 0.005
+
+
+async def test_shutdown_releases_every_waiting_worker(queue: WorkQueue[str]) -> None:
+    workers = [asyncio.create_task(take(queue)) for _ in range(3)]
+    await settle()
+
+    queue.shut_down()
+
+    results = await asyncio.gather(*workers, return_exceptions=True)
+    assert [type(result) for result in results] == [ShutDown] * 3
+
+
+async def test_after_shutdown_nothing_is_added_or_handed_out(queue: WorkQueue[str]) -> None:
+    queue.add("queued")
+    queue.shut_down()
+    queue.add("late")
+
+    with pytest.raises(ShutDown):
+        await queue.get()
+
+
+async def test_drained_waits_for_the_keys_being_worked_on(queue: WorkQueue[str]) -> None:
+    queue.add("a")
+    await take(queue)
+    queue.shut_down()
+    drained = asyncio.create_task(queue.drained())
+    await settle()
+    assert not drained.done()
+
+    queue.done("a")
+
+    await drained
+
+
+async def test_a_cancelled_worker_hands_its_key_on(queue: WorkQueue[str]) -> None:
+    first = asyncio.create_task(take(queue))
+    await settle()
+    second = asyncio.create_task(take(queue))
+    await settle()
+    queue.add("a")
+    first.cancel()
+
+    assert await second == "a"
+
+
+async def test_leftovers_of_replaced_delays_do_not_pile_up(queue: WorkQueue[str]) -> None:
+    for _ in range(10_000):
+        queue.add("a", after_seconds=600)
+        queue.add("a")
+        await take(queue)
+        queue.done("a")
+
+    assert len(queue._waiting) < 100
+
+
+ADD, ADD_LATER, TAKE, DONE, ADVANCE = range(5)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just(ADD), st.sampled_from("abcde"), st.sampled_from([-100, 0, 5])),
+        st.tuples(st.just(ADD_LATER), st.sampled_from("abcde"), st.integers(1, 40)),
+        st.tuples(st.just(TAKE), st.just(""), st.just(0)),
+        st.tuples(st.just(DONE), st.sampled_from("abcde"), st.just(0)),
+        st.tuples(st.just(ADVANCE), st.just(""), st.integers(1, 30)),
+    ),
+    max_size=60,
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(STEPS)
+def test_no_key_is_lost_doubled_or_handed_out_twice_at_once(steps: list[tuple[int, str, int]]) -> None:
+    """A model of one set says what must hold: wanted keys come out, others do not, none while it is worked on."""
+
+    async def run() -> None:
+        clock = FakeClock()
+        queue: WorkQueue[str] = WorkQueue(clock=clock)
+        wanted: dict[str, float] = {}
+        working: set[str] = set()
+        for step, key, number in steps:
+            match step:
+                case 0:
+                    queue.add(key, priority=number)
+                    wanted[key] = min(wanted.get(key, clock.monotonic()), clock.monotonic())
+                case 1:
+                    queue.add(key, after_seconds=number)
+                    due = clock.monotonic() + number
+                    wanted[key] = min(wanted.get(key, due), due)
+                case 2:
+                    takeable = {k for k, due in wanted.items() if due <= clock.monotonic()} - working
+                    if takeable:
+                        taken = await take(queue)
+                        assert taken in takeable
+                        working.add(taken)
+                        del wanted[taken]
+                case 3 if key in working:
+                    queue.done(key)
+                    working.discard(key)
+                case 4:
+                    await clock.advance(number)
+        for key in working:
+            queue.done(key)
+        await clock.advance(100)
+        assert {await take(queue) for _ in range(len(wanted))} == set(wanted)
+        assert ready(queue) == 0
+        queue.shut_down()
+
+    asyncio.run(run())
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(st.sampled_from([-100, -50, 0, 10]), st.integers(0, 8)), min_size=1, max_size=30))
+def test_order_is_by_priority_and_within_it_by_arrival_and_age_outweighs_priority(
+    arrivals: list[tuple[int, int]],
+) -> None:
+    async def run() -> None:
+        clock = FakeClock()
+        queue: WorkQueue[tuple[int, int, float]] = WorkQueue(clock=clock, ageing_seconds_per_point=0.1)
+        for number, (priority, pause) in enumerate(arrivals):
+            await clock.advance(pause)
+            queue.add((number, priority, clock.monotonic()), priority=priority)
+        order = [(await queue.get())[0] for _ in arrivals]
+        queue.shut_down()
+        for earlier, later in itertools.pairwise(order):
+            if earlier[1] == later[1]:
+                assert earlier[0] < later[0], "first come, first served within a priority"
+            head_start = (earlier[1] - later[1]) * 0.1
+            assert earlier[2] - head_start <= later[2] + 1e-9, "nobody overtakes by more than the priority is worth"
+
+    asyncio.run(run())
