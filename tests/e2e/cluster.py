@@ -1,0 +1,210 @@
+"""The cluster as the tests meet it: kubectl, watches instead of polling, the ingress, the audit log."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Event, Thread
+from time import monotonic
+from typing import Any
+
+Manifest = dict[str, Any]
+ROOT = Path(__file__).resolve().parents[2]
+CONTROLLER_NAMESPACE = "aurora-system"
+CONTROLLER_USER = f"system:serviceaccount:{CONTROLLER_NAMESPACE}:aurora-controller"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """One kind cluster with an ingress controller; every call goes through kubectl, as a user's would."""
+
+    kubectl_path: str
+    kubeconfig: str
+    ingress_url: str
+    audit_log: Path
+    models_dir: Path
+    node: str
+
+    @classmethod
+    def from_environment(cls) -> "Cluster":
+        """Written by ``make test-e2e``."""
+        env = os.environ
+        return cls(
+            kubectl_path=env["AURORA_KUBECTL"],
+            kubeconfig=env["AURORA_KUBECONFIG"],
+            ingress_url=env["AURORA_INGRESS_URL"],
+            audit_log=Path(env["AURORA_AUDIT_LOG"]),
+            models_dir=Path(env["AURORA_MODELS_DIR"]),
+            node=env["AURORA_CLUSTER_NODE"],
+        )
+
+    def run(self, *args: str, stdin: str | None = None, check: bool = True) -> "subprocess.CompletedProcess[str]":
+        result = subprocess.run(  # noqa: S603
+            [self.kubectl_path, "--kubeconfig", self.kubeconfig, *args],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        if check and result.returncode != 0:
+            raise AssertionError(f"kubectl {' '.join(args)}: {result.stderr.strip()}")
+        return result
+
+    def kubectl(self, *args: str, stdin: str | None = None) -> str:
+        """What kubectl prints; an error fails the test with kubectl's own words."""
+        return self.run(*args, stdin=stdin).stdout
+
+    def refused(self, namespace: str, manifest: Manifest) -> str:
+        """The message with which the API server refuses this manifest."""
+        result = self.run("apply", "-n", namespace, "-f", "-", stdin=json.dumps(manifest), check=False)
+        assert result.returncode != 0, f"accepted: {result.stdout}"
+        return result.stderr
+
+    def apply(self, namespace: str, *manifests: Manifest | Path) -> None:
+        for manifest in manifests:
+            if isinstance(manifest, Path):
+                self.kubectl("apply", "-n", namespace, "-f", str(manifest))
+            else:
+                self.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(manifest))
+
+    def patch(self, namespace: str, kind: str, name: str, patch: Mapping[str, Any]) -> None:
+        self.kubectl("patch", "-n", namespace, kind, name, "--type=merge", "-p", json.dumps(patch))
+
+    def annotate(self, namespace: str, kind: str, name: str, **annotations: str) -> None:
+        pairs = [f"aurora.io/{key}={value}" for key, value in annotations.items()]
+        self.kubectl("annotate", "-n", namespace, kind, name, "--overwrite", *pairs)
+
+    def delete(self, namespace: str, kind: str, *names: str, wait: bool = True) -> None:
+        self.kubectl("delete", "-n", namespace, kind, *names, "--ignore-not-found", f"--wait={str(wait).lower()}")
+
+    def get(self, namespace: str, kind: str, name: str) -> Manifest | None:
+        output = self.kubectl("get", "-n", namespace, kind, name, "-o", "json", "--ignore-not-found")
+        return json.loads(output) if output else None
+
+    def list(self, namespace: str, kind: str, selector: str = "") -> list[Manifest]:
+        items: list[Manifest] = json.loads(self.kubectl("get", "-n", namespace, kind, "-o", "json", "-l", selector))["items"]
+        return items
+
+    def wait_for(
+        self, namespace: str, kind: str, name: str, predicate: Callable[[Manifest], bool], *, seconds: float, until: str
+    ) -> Manifest:
+        """The object, as soon as the predicate holds, by a watch. ``until`` says in words what was awaited."""
+        last: Manifest | None = None
+        deadline = monotonic() + seconds
+        with self._watch(namespace, kind, f"metadata.name={name}") as events:
+            while (left := deadline - monotonic()) > 0:
+                try:
+                    event = events.get(timeout=left)
+                except Empty:
+                    break
+                last = None if event["type"] == "DELETED" else event["object"]
+                if last is not None and predicate(last):
+                    return last
+        state = json.dumps((last or {}).get("status"), indent=1)
+        raise AssertionError(f"{kind} {namespace}/{name}: not {until} within {seconds:.0f} s; status: {state}")
+
+    @contextmanager
+    def _watch(self, namespace: str, kind: str, field_selector: str) -> Iterator["Queue[Manifest]"]:
+        """Events of the matching objects, beginning with those that exist."""
+        command = [self.kubectl_path, "--kubeconfig", self.kubeconfig, "get", "-n", namespace, kind]
+        command += ["--field-selector", field_selector, "-o", "json", "--watch", "--output-watch-events"]
+        events: Queue[Manifest] = Queue()
+        stopped = Event()
+
+        def read() -> None:
+            # The server ends a watch after some minutes: begin again, the first events repeat the state.
+            while not stopped.is_set():
+                with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:  # noqa: S603
+                    processes.append(process)
+                    assert process.stdout is not None
+                    for event in documents(process.stdout):
+                        events.put(event)
+
+        processes: list[subprocess.Popen[str]] = []
+        reader = Thread(target=read, daemon=True)
+        reader.start()
+        try:
+            yield events
+        finally:
+            stopped.set()
+            for process in processes:
+                process.kill()
+            reader.join()
+
+    def wait_condition(
+        self, namespace: str, kind: str, name: str, condition: str, *, status: str = "True", reason: str | None = None, seconds: float
+    ) -> Manifest:
+        """The object, as soon as its condition has this status (and reason) for its current generation."""
+
+        def holds(obj: Manifest) -> bool:
+            found = condition_of(obj, condition)
+            return (
+                found is not None
+                and found["status"] == status
+                and (reason is None or found["reason"] == reason)
+                and obj["status"].get("observedGeneration") == obj["metadata"]["generation"]
+            )
+
+        return self.wait_for(namespace, kind, name, holds, seconds=seconds, until=f"{condition}={status} {reason or ''}".strip())
+
+    def wait_gone(self, namespace: str, kind: str, name: str, *, seconds: float) -> None:
+        self.kubectl("wait", "-n", namespace, f"{kind}/{name}", "--for=delete", f"--timeout={seconds:.0f}s")
+
+    def create_namespace(self, name: str) -> None:
+        """A namespace under the restricted Pod Security Standard, with an empty store."""
+        shutil.rmtree(self.models_dir / name, ignore_errors=True)
+        labels = {"pod-security.kubernetes.io/enforce": "restricted", "aurora.io/e2e": "true"}
+        self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}))
+        self.create_volume(name)
+
+    def create_volume(self, namespace: str) -> None:
+        script = ROOT / "hack" / "cluster" / "volume.sh"
+        env = {**os.environ, "KUBECONFIG": self.kubeconfig, "KUBECTL": self.kubectl_path}
+        subprocess.run([str(script), namespace], check=True, capture_output=True, env=env, timeout=60)  # noqa: S603
+
+    def writes_by_controller(self, since: int) -> list[str]:
+        """``verb resource namespace/name`` of the controller's writes after this position of the audit log, Lease excepted."""
+        return [f"{e['verb']} {e['objectRef'].get('resource')} {e['objectRef'].get('namespace')}/{e['objectRef'].get('name')}" for e in self._audit(since)]
+
+    def _audit(self, since: int) -> Iterable[Manifest]:
+        with self.audit_log.open("rb") as log:
+            log.seek(since)
+            for line in log:
+                event = json.loads(line)
+                if (
+                    event["user"]["username"] == CONTROLLER_USER
+                    and event["verb"] in {"create", "update", "patch", "delete", "deletecollection"}
+                    and event["objectRef"].get("resource") != "leases"
+                ):
+                    yield event
+
+    def audit_position(self) -> int:
+        return self.audit_log.stat().st_size
+
+
+def documents(lines: Iterable[str]) -> Iterator[Manifest]:
+    """JSON values from a stream of pretty-printed ones."""
+    decoder = json.JSONDecoder()
+    buffer = ""
+    for line in lines:
+        buffer += line
+        if not line.startswith("}"):
+            continue
+        yield decoder.decode(buffer)
+        buffer = ""
+
+
+def condition_of(obj: Manifest, condition: str) -> Manifest | None:
+    conditions: list[Manifest] = obj.get("status", {}).get("conditions", [])
+    return next((c for c in conditions if c["type"] == condition), None)
+
+
+def pod_is_ready(pod: Manifest) -> bool:
+    ready = condition_of(pod, "Ready")
+    return ready is not None and ready["status"] == "True"
