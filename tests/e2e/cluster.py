@@ -32,15 +32,17 @@ class Cluster:
 
     @classmethod
     def from_environment(cls) -> "Cluster":
-        """Written by ``make test-e2e``."""
-        env = os.environ
+        """The cluster that ``hack/cluster/up.sh`` made; AURORA_CLUSTER and AURORA_HTTP_PORT name another."""
+        cache = Path(os.environ.get("AURORA_CACHE") or Path.home() / ".cache" / "aurora")
+        name = os.environ.get("AURORA_CLUSTER", "aurora-test")
+        state = cache / "clusters" / name
         return cls(
-            kubectl_path=env["AURORA_KUBECTL"],
-            kubeconfig=env["AURORA_KUBECONFIG"],
-            ingress_url=env["AURORA_INGRESS_URL"],
-            audit_log=Path(env["AURORA_AUDIT_LOG"]),
-            models_dir=Path(env["AURORA_MODELS_DIR"]),
-            node=env["AURORA_CLUSTER_NODE"],
+            kubectl_path=str(cache / "tools" / "bin" / "kubectl"),
+            kubeconfig=str(state / "kubeconfig"),
+            ingress_url=f"http://127.0.0.1:{os.environ.get('AURORA_HTTP_PORT', '8081')}",
+            audit_log=state / "audit" / "audit.log",
+            models_dir=state / "models",
+            node=f"{name}-control-plane",
         )
 
     def run(self, *args: str, stdin: str | None = None, check: bool = True) -> "subprocess.CompletedProcess[str]":
@@ -88,7 +90,9 @@ class Cluster:
         return json.loads(output) if output else None
 
     def list(self, namespace: str, kind: str, selector: str = "") -> list[Manifest]:
-        items: list[Manifest] = json.loads(self.kubectl("get", "-n", namespace, kind, "-o", "json", "-l", selector))["items"]
+        items: list[Manifest] = json.loads(self.kubectl("get", "-n", namespace, kind, "-o", "json", "-l", selector))[
+            "items"
+        ]
         return items
 
     def wait_for(
@@ -138,7 +142,15 @@ class Cluster:
             reader.join()
 
     def wait_condition(
-        self, namespace: str, kind: str, name: str, condition: str, *, status: str = "True", reason: str | None = None, seconds: float
+        self,
+        namespace: str,
+        kind: str,
+        name: str,
+        condition: str,
+        *,
+        status: str = "True",
+        reason: str | None = None,
+        seconds: float,
     ) -> Manifest:
         """The object, as soon as its condition has this status (and reason) for its current generation."""
 
@@ -151,7 +163,9 @@ class Cluster:
                 and obj["status"].get("observedGeneration") == obj["metadata"]["generation"]
             )
 
-        return self.wait_for(namespace, kind, name, holds, seconds=seconds, until=f"{condition}={status} {reason or ''}".strip())
+        return self.wait_for(
+            namespace, kind, name, holds, seconds=seconds, until=f"{condition}={status} {reason or ''}".strip()
+        )
 
     def wait_gone(self, namespace: str, kind: str, name: str, *, seconds: float) -> None:
         self.kubectl("wait", "-n", namespace, f"{kind}/{name}", "--for=delete", f"--timeout={seconds:.0f}s")
@@ -160,17 +174,26 @@ class Cluster:
         """A namespace under the restricted Pod Security Standard, with an empty store."""
         shutil.rmtree(self.models_dir / name, ignore_errors=True)
         labels = {"pod-security.kubernetes.io/enforce": "restricted", "aurora.io/e2e": "true"}
-        self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}))
+        self.kubectl(
+            "apply",
+            "-f",
+            "-",
+            stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}),
+        )
         self.create_volume(name)
 
     def create_volume(self, namespace: str) -> None:
+        """The claim aurora-models on a folder of its own."""
         script = ROOT / "hack" / "cluster" / "volume.sh"
-        env = {**os.environ, "KUBECONFIG": self.kubeconfig, "KUBECTL": self.kubectl_path}
+        env = {**os.environ, "AURORA_CLUSTER": self.node.removesuffix("-control-plane")}
         subprocess.run([str(script), namespace], check=True, capture_output=True, env=env, timeout=60)  # noqa: S603
 
     def writes_by_controller(self, since: int) -> list[str]:
         """``verb resource namespace/name`` of the controller's writes after this position of the audit log, Lease excepted."""
-        return [f"{e['verb']} {e['objectRef'].get('resource')} {e['objectRef'].get('namespace')}/{e['objectRef'].get('name')}" for e in self._audit(since)]
+        return [
+            f"{e['verb']} {e['objectRef'].get('resource')} {e['objectRef'].get('namespace')}/{e['objectRef'].get('name')}"
+            for e in self._audit(since)
+        ]
 
     def _audit(self, since: int) -> Iterable[Manifest]:
         with self.audit_log.open("rb") as log:

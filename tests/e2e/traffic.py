@@ -84,7 +84,10 @@ def get(base_url: str, path: str, headers: Mapping[str, str] | None = None) -> i
     """Status of a GET."""
 
     async def once() -> int:
-        async with aiohttp.ClientSession(timeout=REQUEST_TIMEOUT) as session, session.get(base_url + path, headers=headers) as response:
+        async with (
+            aiohttp.ClientSession(timeout=REQUEST_TIMEOUT) as session,
+            session.get(base_url + path, headers=headers) as response,
+        ):
             return response.status
 
     return asyncio.run(once())
@@ -99,7 +102,9 @@ def ask_until(endpoint: Endpoint, rows: Sequence[Sequence[float]], *, status: in
     return answer
 
 
-def ask_many(endpoint: Endpoint, rows: Sequence[Sequence[float]], *, count: int, connections: int = 8) -> "list[Answer]":
+def ask_many(
+    endpoint: Endpoint, rows: Sequence[Sequence[float]], *, count: int, connections: int = 8
+) -> "list[Answer]":
     """``count`` requests over some connections."""
 
     async def all_of_them() -> list[Answer]:
@@ -133,7 +138,9 @@ class Load:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stop.set()
         assert self._thread is not None
         self._thread.join()

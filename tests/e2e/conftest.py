@@ -1,0 +1,70 @@
+"""One cluster for all tests, the controller in it, and a namespace of its own for each story."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cluster import CONTROLLER_NAMESPACE, ROOT, Cluster, Manifest
+from tests.e2e.stories import NAMESPACES, Model
+
+# A crashed leader's lease must run out before its successor writes: production's 15 s would only be waited for.
+LEASE = {"AURORA_LEASE_DURATION_SECONDS": "4", "AURORA_RENEW_DEADLINE_SECONDS": "3", "AURORA_RETRY_PERIOD_SECONDS": "1"}
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The cluster with a freshly installed controller; what an earlier, killed run left is gone."""
+    cluster = Cluster.from_environment()
+    cluster.kubectl("delete", "namespace", "-l", "aurora.io/e2e=true", "--wait=true", "--timeout=120s")
+    install_controller(cluster)
+    return cluster
+
+
+def install_controller(cluster: Cluster) -> None:
+    """As the README says for an existing cluster: CRDs, one Role per watched namespace, the controller."""
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "config" / "default"))
+    role = cluster.kubectl("kustomize", str(ROOT / "config" / "namespace"))
+    for namespace in NAMESPACES:
+        cluster.create_namespace(namespace)
+        cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=role)
+    variables = {"AURORA_NAMESPACES": ",".join(NAMESPACES), **LEASE}
+    cluster.kubectl(
+        "set",
+        "env",
+        "-n",
+        CONTROLLER_NAMESPACE,
+        "deployment/aurora-controller",
+        *(f"{k}={v}" for k, v in variables.items()),
+    )
+    cluster.kubectl("rollout", "restart", "-n", CONTROLLER_NAMESPACE, "deployment/aurora-controller")
+    cluster.kubectl("rollout", "status", "-n", CONTROLLER_NAMESPACE, "deployment/aurora-controller", "--timeout=120s")
+
+
+@pytest.fixture(scope="session")
+def tiny(cluster: Cluster) -> Model:
+    """A small trained model that many tests serve; nobody changes it."""
+    model = Model(cluster=cluster, namespace="e2e-shared", name="tiny")
+    model.train()
+    return model
+
+
+@pytest.fixture
+def sample() -> Callable[[str], Path]:
+    """A file of ``config/samples``."""
+    return lambda name: ROOT / "config" / "samples" / name
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):  # type: ignore[no-untyped-def]
+    """What the controller said last, beside a failure."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.when == "call" and report.failed:
+        cluster = item.funcargs.get("cluster") if isinstance(item, pytest.Function) else None  # type: ignore[attr-defined]
+        if isinstance(cluster, Cluster):
+            log = cluster.run(
+                "logs", "-n", CONTROLLER_NAMESPACE, "deployment/aurora-controller", "--tail=60", check=False
+            ).stdout
+            report.sections.append(("controller log", log))
