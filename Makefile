@@ -1,0 +1,58 @@
+# Every target does its own set-up. Programs, images and clusters are kept in AURORA_CACHE (~/.cache/aurora).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+export PYTHONUNBUFFERED := 1
+VENV := .venv/bin
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Use
+.PHONY: demo demo-down deploy
+demo: ## From nothing to a prediction through the ingress and a measured canary split, on kind
+	@hack/demo.sh
+demo-down: ## Remove what demo made
+	@AURORA_CLUSTER=aurora hack/cluster/down.sh
+deploy: ## Install CRDs and controller in the cluster of the current kubectl context
+	kubectl apply --server-side --force-conflicts -k config/default
+
+##@ Check
+.PHONY: test check lint fmt typecheck test-unit test-e2e
+test: ## Everything: lint, types, unit tests, end-to-end tests on kind
+	@hack/test.sh
+check: lint typecheck test-unit ## What needs no cluster
+lint: setup ## Style, import rules, shell scripts
+	@$(VENV)/ruff format --check .
+	@$(VENV)/ruff check .
+	@$(VENV)/lint-imports --no-logo
+	@shellcheck --external-sources $$(git ls-files '*.sh') .ci/run
+fmt: setup ## Format, and mend what can be mended
+	@$(VENV)/ruff format .
+	@$(VENV)/ruff check --fix .
+typecheck: setup ## mypy --strict
+	@$(VENV)/mypy
+test-unit: setup ## Unit tests
+	@$(VENV)/pytest tests/unit -q
+test-e2e: images cluster-test ## End-to-end tests on the kind cluster aurora-test
+	@$(VENV)/pytest tests/e2e -v
+
+##@ Build
+.PHONY: setup images cluster-up cluster-down cluster-test manifests lock
+setup: ## Tools and the Python environment
+	@hack/setup.sh
+images: setup ## aurora-controller:dev and aurora-runtime:dev
+	@hack/images/app.sh
+cluster-up: ## A kind cluster named aurora with an ingress controller
+	@AURORA_CLUSTER=aurora hack/cluster/up.sh
+cluster-down: demo-down ## Remove it
+cluster-test: ## The kind cluster of the tests, with the images in it
+	@AURORA_CLUSTER=aurora-test hack/cluster/up.sh
+	@AURORA_CLUSTER=aurora-test hack/cluster/load.sh aurora-controller:dev aurora-runtime:dev
+manifests: setup ## config/crd, config/rbac and docs/api.md from the code
+	@$(VENV)/python hack/generate.py
+lock: setup ## Resolve all dependencies anew (UPGRADE=--upgrade takes newer ones)
+	@hack/lock.sh $(UPGRADE)
