@@ -110,9 +110,9 @@ class WorkQueue(Generic[Key]):
             entry.ready_at = min(ready_at, entry.ready_at)
             self._enqueue(key, entry, now)
 
-    def add_rate_limited(self, key: Key, *, priority: int = NORMAL_PRIORITY) -> float:
+    def add_rate_limited(self, key: Key, *, priority: int = NORMAL_PRIORITY, at_least_seconds: float = 0.0) -> float:
         """Counts a failure of ``key`` and adds it with the resulting delay, which is returned in seconds."""
-        delay = self._backoff.next_delay(key)
+        delay = max(self._backoff.next_delay(key), at_least_seconds)
         self._metrics.retried()
         self.add(key, priority=priority, after_seconds=delay)
         return delay
