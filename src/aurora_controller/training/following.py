@@ -1,0 +1,145 @@
+"""One attempt of a run: its Job is started, followed, and judged when it ends."""
+
+from datetime import datetime
+from typing import assert_never
+
+from aurora_controller.api import labels
+from aurora_controller.api.v1alpha1.mltrainingjob import Run, RunPhase
+from aurora_controller.kube.clock import parse_time
+from aurora_controller.kube.meta import JOB, Manifest, is_deleting, key_of, labels_of
+from aurora_controller.kube.reconcile import Create, Delete, EventNote
+from aurora_controller.training.attempt import Broken, NotStarted, Reported, Running, Settling, attempt_of, report_of
+from aurora_controller.training.decision import BACKING_OFF, RUNNING, Decision, Standing, changed
+from aurora_controller.training.desired import claim_of, generation_of, is_outdated, trainer_job, trainer_job_name
+from aurora_controller.training.observation import Observation
+from aurora_controller.training.pods import is_of_run, pods_of
+from aurora_controller.training.progress import INTERVAL_SECONDS
+from aurora_controller.training.reserving import blocked_by_claim, reserve, secure, take_again
+from aurora_controller.training.retry import GiveUp, NextAttempt, SameAttempt, verdict_on
+from aurora_controller.training.stopping import LOOK_AGAIN_SECONDS, everything, stop
+from aurora_runtime.contract import Outcome
+
+
+def follow(observed: Observation, run: Run, now: datetime) -> Decision:
+    """The next step of the run's current attempt."""
+    name = trainer_job_name(observed.job, run)
+    job = next((job for job in observed.jobs if key_of(job).name == name), None)
+    if job is None:
+        return (
+            _heed_report(observed, run, now)
+            or blocked_by_claim(observed)
+            or secure(observed, run)
+            or _make_room(observed, run)
+            or _back_off(run, now)
+            or _start(observed, run)
+        )
+    if run.version is not None and run.version not in observed.versions:
+        return take_again(observed, run, run.version, claim_of(job))
+    attempt = attempt_of(job, pods_of(job, observed.pods), run=run, claim=observed.claim, now=now)
+    match attempt:
+        case Settling():
+            return Decision(run=run, standing=None, requeue_after_seconds=attempt.look_again_seconds)
+        case NotStarted():
+            return _wait_for_start(observed, run, job, attempt)
+        case Running():
+            return _running(run, name, attempt)
+        case Reported() | Broken():
+            return _ended(observed, run, attempt, job, now)
+        case _:
+            assert_never(attempt)
+
+
+# Before there is a Job
+
+
+def _heed_report(observed: Observation, run: Run, now: datetime) -> Decision | None:
+    """Somebody may have removed the Job after its trainer had said all there is to say."""
+    report = report_of([pod for pod in observed.pods if _is_of_attempt(pod, run)], run)
+    return _ended(observed, run, Reported(report=report), None, now) if report is not None else None
+
+
+def _make_room(observed: Observation, run: Run) -> Decision | None:
+    """Two trainers of one job never run beside each other."""
+    stopping = stop(observed, everything)
+    if stopping is None:
+        return None
+    return Decision(run=run, standing=None, writes=stopping, requeue_after_seconds=LOOK_AGAIN_SECONDS)
+
+
+def _back_off(run: Run, now: datetime) -> Decision | None:
+    left = (parse_time(run.not_before) - now).total_seconds() if run.not_before else 0.0
+    return Decision(run=run, standing=_backing_off(run), requeue_after_seconds=left) if left > 0 else None
+
+
+def _start(observed: Observation, run: Run) -> Decision:
+    manifest = trainer_job(observed, run)
+    message = f"Attempt {run.attempt} at version {run.version} starts as Job {key_of(manifest).name}."
+    return Decision(
+        run=run,
+        standing=None,
+        writes=(Create(manifest=manifest),),
+        events=(EventNote(type="Normal", reason="JobCreated", message=message),),
+    )
+
+
+# While there is one
+
+
+def _wait_for_start(observed: Observation, run: Run, job: Manifest, attempt: NotStarted) -> Decision:
+    if is_outdated(job, observed) and not is_deleting(job):
+        # Nothing is lost with it, and the new spec may be what lets it start.
+        return Decision(run=run, standing=None, writes=(Delete(existing=job, kind=JOB),))
+    blocked = blocked_by_claim(observed)
+    return blocked or Decision(
+        run=run,
+        standing=Standing.waiting(attempt.wait),
+        requeue_after_seconds=attempt.wait.look_again_seconds,
+    )
+
+
+def _running(run: Run, job_name: str, attempt: Running) -> Decision:
+    message = f"Attempt {run.attempt} trains version {run.version} in Job {job_name}."
+    started_at = run.started_at or attempt.started_at
+    return Decision(
+        run=changed(run, phase=RunPhase.RUNNING, not_before=None, started_at=started_at),
+        standing=Standing(phase=RunPhase.RUNNING, reason=RUNNING, message=message),
+        requeue_after_seconds=INTERVAL_SECONDS,
+    )
+
+
+def _ended(observed: Observation, run: Run, end: Reported | Broken, job: Manifest | None, now: datetime) -> Decision:
+    if isinstance(end, Reported) and end.report.outcome is Outcome.VERSION_TAKEN:
+        # The store has the last word, and asking it costs no attempt.
+        return reserve(observed, run, above=max(run.version or 0, end.report.highest_version or 0))
+    generation = (generation_of(job) if job is not None else None) or observed.job.metadata.generation
+    verdict = verdict_on(end, run=run, backoff_limit=observed.job.spec.backoff_limit, generation=generation, now=now)
+    failure = verdict.failure
+    match verdict:
+        case GiveUp():
+            return Decision(run=verdict.run, standing=Standing.failed(verdict.run))
+        case NextAttempt():
+            message = f"Attempt {run.attempt} failed: {failure.message}"
+            writes: tuple[Delete, ...] = ()
+        case SameAttempt():
+            message = f"Attempt {run.attempt} is started again: {failure.message}"
+            writes = (Delete(existing=job, kind=JOB),) if job is not None else ()
+        case _:
+            assert_never(verdict)
+    return Decision(
+        run=verdict.run,
+        standing=_backing_off(verdict.run),
+        writes=writes,
+        events=(EventNote(type="Warning", reason=failure.reason, message=message),),
+    )
+
+
+def _backing_off(run: Run) -> Standing:
+    last = f" The last one: {run.last_failure.reason}: {run.last_failure.message}" if run.last_failure else ""
+    message = f"Attempt {run.attempt} starts at {run.not_before}.{last}"
+    return Standing(phase=RunPhase.PENDING, reason=BACKING_OFF, message=message)
+
+
+def _is_of_attempt(pod: Manifest, run: Run) -> bool:
+    own = labels_of(pod)
+    numbers = (own.get(labels.VERSION), own.get(labels.ATTEMPT))
+    return is_of_run(pod, run.id) and numbers == (str(run.version), str(run.attempt))

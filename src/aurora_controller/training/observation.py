@@ -1,0 +1,199 @@
+"""Reads what matters to one MLTrainingJob into one frozen value."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from aurora_controller.api import labels
+from aurora_controller.api.v1alpha1.kinds import ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB
+from aurora_controller.api.v1alpha1.mltrainingjob import MLTrainingJob, Run, RunPhase
+from aurora_controller.kube.meta import (
+    JOB,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    Kind,
+    Manifest,
+    ObjectKey,
+    annotations_of,
+    is_deleting,
+    labels_of,
+    uid_of,
+)
+from aurora_controller.kube.ownership import controller_of, is_controlled_by
+from aurora_controller.kube.reconcile import Request, Stalled
+from aurora_controller.training.inputs import answers, inputs_of, job_uid_of
+from aurora_controller.training.pods import is_finished, is_live, is_running
+from aurora_controller.training.progress import ProgressReader
+from aurora_runtime.contract import TrainingInputs, TrainingProgress
+
+
+class ObjectReader(Protocol):
+    """What this package asks of ``kube/cache.py``. What it hands out is read-only."""
+
+    def get(self, kind: Kind, key: ObjectKey) -> Manifest | None: ...
+    def list(self, kind: Kind, namespace: str | None = None) -> Sequence[Manifest]: ...
+    def with_label(self, kind: Kind, label: str, value: str, namespace: str | None = None) -> Sequence[Manifest]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """An MLModelVersion, as far as training is concerned."""
+
+    manifest: Manifest
+    number: int
+    run: str
+    claim_name: str
+    job_name: str
+    inputs: str
+    """Fingerprint of the run's inputs; empty when the object was not made by a reservation."""
+    digest: str | None
+    """Present when its facts are recorded."""
+    is_deleting: bool
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "Version":
+        spec, status = manifest["spec"], manifest.get("status") or {}
+        return cls(
+            manifest=manifest,
+            number=spec["version"],
+            run=spec["run"],
+            claim_name=spec.get("claimName", ""),
+            job_name=(spec.get("trainedBy") or {}).get("name", ""),
+            inputs=annotations_of(manifest).get(labels.INPUTS, ""),
+            digest=status.get("digest"),
+            is_deleting=is_deleting(manifest),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """An MLTrainingJob and all that its next step depends on."""
+
+    manifest: Manifest
+    job: MLTrainingJob
+    inputs: TrainingInputs
+    """The inputs its spec asks for now."""
+    runtime_image: str
+    jobs: Sequence[Manifest] = ()
+    """Jobs that this very MLTrainingJob owns."""
+    pods: Sequence[Manifest] = ()
+    """Pods of its runs."""
+    predecessors: Sequence[Manifest] = ()
+    """Jobs and live pods of an earlier MLTrainingJob of the same name."""
+    claim: Manifest | None = None
+    """The claim that the spec names."""
+    versions: Mapping[int, Version] = field(default_factory=dict)
+    """Versions of the model by number; only while the run is not done."""
+    highest_number: int = 0
+    """Highest version number that anybody is known to hold; only while the run is not done."""
+    progress: TrainingProgress | None = None
+    """What the running trainer last told of itself."""
+
+    @property
+    def run(self) -> Run | None:
+        return self.job.status.run
+
+    @property
+    def image(self) -> str:
+        return self.job.spec.image or self.runtime_image
+
+
+async def observe(
+    cache: ObjectReader, progress: ProgressReader, runtime_image: str, request: Request
+) -> Observation | None:
+    """None when the job is gone or going: its children go with it."""
+    manifest = cache.get(ML_TRAINING_JOB, request)
+    if manifest is None or is_deleting(manifest):
+        return None
+    job = _parsed(manifest)
+    inputs = inputs_of(job.spec)
+    jobs, foreign_jobs = _split(_labelled(cache, JOB, request), lambda item: is_controlled_by(item, manifest))
+    pods, foreign_pods = _split(
+        _labelled(cache, POD, request),
+        lambda item: job_uid_of(labels_of(item).get(labels.RUN, "")) == job.metadata.uid,
+    )
+    versions = {} if _is_settled(job, inputs) else _versions(cache, job)
+    return Observation(
+        manifest=manifest,
+        job=job,
+        inputs=inputs,
+        runtime_image=runtime_image,
+        jobs=jobs,
+        pods=pods,
+        # An orphan that is done harms nobody and would stay for ever; what an earlier job owned is being collected.
+        predecessors=[
+            *(item for item in foreign_jobs if _owner_uid(item) or not is_finished(item)),
+            *(item for item in foreign_pods if is_live(item)),
+        ],
+        claim=cache.get(PERSISTENT_VOLUME_CLAIM, ObjectKey(request.namespace, job.spec.storage.claim_name)),
+        versions=versions,
+        highest_number=0 if _is_settled(job, inputs) else _highest_number(cache, job, versions),
+        progress=await _progress(progress, job, pods),
+    )
+
+
+def _parsed(manifest: Manifest) -> MLTrainingJob:
+    try:
+        return MLTrainingJob.model_validate(manifest)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise Stalled("InvalidObject", f"{where}: {first['msg']}") from error
+
+
+def _is_settled(job: MLTrainingJob, inputs: TrainingInputs) -> bool:
+    """Whether nothing is to be done before the spec changes, so that a big namespace is not read in vain."""
+    run = job.status.run
+    if run is None or not answers(run, inputs):
+        return False
+    failed_for_good = run.phase is RunPhase.FAILED and run.generation == job.metadata.generation
+    return run.phase is RunPhase.SUCCEEDED or failed_for_good
+
+
+def _labelled(cache: ObjectReader, kind: Kind, request: Request) -> Sequence[Manifest]:
+    return cache.with_label(kind, labels.TRAINING_JOB, request.name, request.namespace)
+
+
+def _split(items: Sequence[Manifest], is_ours: Callable[[Manifest], bool]) -> tuple[list[Manifest], list[Manifest]]:
+    return [item for item in items if is_ours(item)], [item for item in items if not is_ours(item)]
+
+
+def _owner_uid(manifest: Manifest) -> str:
+    """Of what controls it; empty for an orphan."""
+    reference = controller_of(manifest)
+    return str(reference["uid"]) if reference is not None else ""
+
+
+def _versions(cache: ObjectReader, job: MLTrainingJob) -> dict[int, Version]:
+    # By spec and not by label: a number is taken even when somebody removed the label.
+    found = [
+        Version.of(manifest)
+        for manifest in cache.list(ML_MODEL_VERSION, job.metadata.namespace)
+        if manifest["spec"].get("modelName") == job.spec.model_name
+    ]
+    return {version.number: version for version in found}
+
+
+def _highest_number(cache: ObjectReader, job: MLTrainingJob, versions: Mapping[int, Version]) -> int:
+    namespace, model_name = job.metadata.namespace, job.spec.model_name
+    model = cache.get(ML_MODEL, ObjectKey(namespace, model_name)) or {}
+    in_runs = [
+        ((manifest.get("status") or {}).get("run") or {}).get("version") or 0
+        for manifest in cache.list(ML_TRAINING_JOB, namespace)
+        if manifest["spec"].get("modelName") == model_name
+    ]
+    return max([(model.get("status") or {}).get("highestVersion") or 0, *versions, *in_runs], default=0)
+
+
+async def _progress(reader: ProgressReader, job: MLTrainingJob, pods: Sequence[Manifest]) -> TrainingProgress | None:
+    run = job.status.run
+    if run is None:
+        return None
+    for pod in pods:
+        address = (pod.get("status") or {}).get("podIP")
+        if address and is_running(pod) and labels_of(pod).get(labels.RUN) == run.id:
+            progress = await reader.read(pod_uid=uid_of(pod), pod_ip=address)
+            return progress if progress is not None and progress.run_id == run.id else None
+    return None

@@ -1,0 +1,77 @@
+"""Asks a running trainer how far it is. The only I/O of this package, and never worth waiting for."""
+
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import aiohttp
+from pydantic import ValidationError
+
+from aurora_controller.kube.clock import Clock
+from aurora_runtime.contract import METRICS_PORT, PROGRESS_PATH, TrainingProgress
+
+INTERVAL_SECONDS: Final = 15.0
+"""A trainer is asked at most this often."""
+_TIMEOUT_SECONDS: Final = 1.0
+_MAX_BODY_BYTES: Final = 4096
+_FORGET_AFTER_SECONDS: Final = 300.0
+
+
+class ProgressReader(Protocol):
+    """How far the trainer of a pod is."""
+
+    async def read(self, *, pod_uid: str, pod_ip: str) -> TrainingProgress | None:
+        """The last known progress, at most 15 s old, or None when the trainer does not tell. Never raises."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Answer:
+    asked_at: float
+    progress: TrainingProgress | None
+
+
+@dataclass(kw_only=True)
+class HttpProgressReader:
+    """Reads ``/progress`` from the pod's metrics port and remembers the answer until it may ask again."""
+
+    session: aiohttp.ClientSession
+    clock: Clock
+    port: int = METRICS_PORT
+    _answers: dict[str, _Answer] = field(default_factory=dict, init=False)
+
+    async def read(self, *, pod_uid: str, pod_ip: str) -> TrainingProgress | None:
+        now = self.clock.monotonic()
+        known = self._answers.get(pod_uid)
+        if known is not None and now - known.asked_at < INTERVAL_SECONDS:
+            return known.progress
+        self._forget_old(now)
+        progress = await self._ask(pod_ip)
+        self._answers[pod_uid] = _Answer(now, progress)
+        return progress
+
+    async def _ask(self, pod_ip: str) -> TrainingProgress | None:
+        host = f"[{pod_ip}]" if ":" in pod_ip else pod_ip
+        try:
+            async with (
+                self.clock.timeout(_TIMEOUT_SECONDS),
+                self.session.get(f"http://{host}:{self.port}{PROGRESS_PATH}", allow_redirects=False) as response,
+            ):
+                body = await _body(response) if response.status == 200 else b""
+            return TrainingProgress.model_validate_json(body)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValidationError):
+            # A pod that is starting, ending or behind a NetworkPolicy. Its progress is nice to have and no more.
+            return None
+
+    def _forget_old(self, now: float) -> None:
+        for uid in [uid for uid, answer in self._answers.items() if now - answer.asked_at > _FORGET_AFTER_SECONDS]:
+            del self._answers[uid]
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """At most _MAX_BODY_BYTES of it, or a little more: the pod runs the user's image and may send anything."""
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(_MAX_BODY_BYTES):
+        body += chunk
+        if len(body) >= _MAX_BODY_BYTES:
+            break
+    return bytes(body)
