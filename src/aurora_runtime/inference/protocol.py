@@ -73,7 +73,7 @@ def _wanted(asked: Any, known: Sequence[str]) -> list[str] | None:
     names: list[str] = []
     for output in asked:
         name = output.get("name") if isinstance(output, dict) else None
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise InvalidRequest(f"outputs: {name!r} is not an output of this model; expected {', '.join(known)}")
         if name in names:
             raise InvalidRequest(f"outputs: '{name}' is asked for twice")
