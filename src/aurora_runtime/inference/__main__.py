@@ -47,9 +47,12 @@ async def run(settings: InferenceSettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    version = settings.version
-    if version == "latest":
-        version = await asyncio.to_thread(newest, ModelStore(settings.store), settings.model)
+    store = ModelStore(root=settings.store)
+    version = (
+        settings.version
+        if isinstance(settings.version, int)
+        else await asyncio.to_thread(newest, store, settings.model)
+    )
     await serve(settings, version=version, stop=stop, hasten=hasten)
 
 

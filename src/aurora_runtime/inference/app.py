@@ -28,7 +28,7 @@ SHUTDOWN_SECONDS: Final = 30.0
 
 
 async def serve(settings: InferenceSettings, *, version: int, stop: asyncio.Event, hasten: asyncio.Event) -> None:
-    """Serves until ``stop``, drains until done or ``hasten``. Raises ArtifactRefused, ModelNotFound, GoldenRowsDiffer."""
+    """Serves until ``stop``, then drains. Raises ArtifactRefused, ModelNotFound and GoldenRowsDiffer."""
     started = perf_counter()
     metrics = ServerMetrics(model=settings.model, version=str(version), revision=settings.revision)
     keys = None if settings.api_keys_dir is None else ApiKeys(settings.api_keys_dir)
@@ -40,7 +40,7 @@ async def serve(settings: InferenceSettings, *, version: int, stop: asyncio.Even
         await running.enter_async_context(_listening(metrics_app(metrics), settings.host, settings.metrics_port))
         await running.enter_async_context(_listening(inference_app(routes, settings), settings.host, settings.port))
 
-        store = ModelStore(settings.store)
+        store = ModelStore(root=settings.store)
         local = await _unless(
             stop,
             fetch(store, model=settings.model, version=version, digest=settings.digest, destination=scratch / "model"),

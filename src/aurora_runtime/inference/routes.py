@@ -128,7 +128,7 @@ class Routes:
         """Turns errors into statuses, and marks every response with what served it."""
         try:
             response = await handler(request)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  every error leaves in one form
             response = error_response(error)
         response.headers["X-Aurora-Revision"] = self._revision
         if self.draining:
