@@ -1,0 +1,3 @@
+module aurora.io/hack/images/node/pause
+
+go 1.25
