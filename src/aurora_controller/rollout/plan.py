@@ -101,22 +101,27 @@ def next_step(state: State, facts: Facts, now: datetime) -> Step:
     state = _let_go(state, facts, now)
     if state.stable is None:
         return _first_revision(state, facts, now)
+    if state.phase is RolloutPhase.IDLE:
+        return _open(state, facts, now)
+    if state.phase in ON_TRIAL:
+        return _on_trial(state, facts, now)
+    return _after_the_decision(state, facts, now)
+
+
+def _after_the_decision(state: State, facts: Facts, now: datetime) -> Step:
+    """Endpoints and time alone bring these phases on."""
     match state.phase:
-        case RolloutPhase.IDLE:
-            return _open(state, facts, now)
-        case RolloutPhase.STARTING | RolloutPhase.CANARY | RolloutPhase.SCALING:
-            return _on_trial(state, facts, now)
-        case RolloutPhase.SWITCHING:
-            return Step(state=state.enter(RolloutPhase.SETTLING, now) if facts.is_switched else state)
-        case RolloutPhase.SETTLING:
-            if not facts.is_switched:  # endpoints of the old revision came back: settle anew
-                return Step(state=state.enter(RolloutPhase.SWITCHING, now))
-            settled = _settled(state, facts, now)
-            return Step(state=state.enter(RolloutPhase.UNROUTING, now) if settled else state)
-        case RolloutPhase.UNROUTING:
-            return _promoted(state, facts, now) if _settled(state, facts, now) else Step(state=state)
-        case RolloutPhase.ABORTING:
-            return _withdrawn(state, now) if _settled(state, facts, now) else Step(state=state)
+        case RolloutPhase.SWITCHING if facts.is_switched:
+            return Step(state=state.enter(RolloutPhase.SETTLING, now))
+        case RolloutPhase.SETTLING if not facts.is_switched:  # endpoints of the old revision came back
+            return Step(state=state.enter(RolloutPhase.SWITCHING, now))
+        case RolloutPhase.SETTLING if _settled(state, facts, now):
+            return Step(state=state.enter(RolloutPhase.UNROUTING, now))
+        case RolloutPhase.UNROUTING if _settled(state, facts, now):
+            return _promoted(state, facts, now)
+        case RolloutPhase.ABORTING if _settled(state, facts, now):
+            return _withdrawn(state, now)
+    return Step(state=state)
 
 
 def seconds_to_next_step(state: State, facts: Facts, now: datetime) -> float | None:
