@@ -3,6 +3,7 @@
 Counters are cumulative and die with their process, so what counts are increases per (pod, process start).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -93,5 +94,5 @@ def is_as_asked(share: Share, weight: int) -> bool | None:
     if share.total < VERIFIED_REQUESTS:
         return None
     wanted = weight / 100.0
-    error = 100.0 * (wanted * (1.0 - wanted) / share.total) ** 0.5
+    error = 100.0 * math.sqrt(wanted * (1.0 - wanted) / share.total)
     return abs(share.percent - weight) <= TOLERANCE_POINTS + 3.0 * error

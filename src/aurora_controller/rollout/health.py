@@ -44,7 +44,7 @@ def claim_trouble(name: str, namespace: str, claim: Manifest | None) -> Trouble 
     if claim is None:
         return Trouble(
             reason=CLAIM_NOT_FOUND,
-            message=f"PersistentVolumeClaim {name!r}, which holds the model, does not exist in namespace {namespace!r}: "
+            message=f"PersistentVolumeClaim {name!r} does not exist in namespace {namespace!r}; it holds the model: "
             "create it (ReadWriteMany).",
         )
     phase = (claim.get("status") or {}).get("phase")
@@ -84,7 +84,8 @@ def _server(pod: Manifest) -> Mapping[str, Any]:
 def _last_words(server: Mapping[str, Any]) -> str:
     state, last = server.get("state") or {}, server.get("lastState") or {}
     end: Mapping[str, Any] = state.get("terminated") or last.get("terminated") or {}
-    words: str = (end.get("message") or "").strip().splitlines()[-1:] and end["message"].strip().splitlines()[-1]
+    lines = str(end.get("message") or "").strip().splitlines()
+    words = lines[-1] if lines else ""
     code = f"exit code {end['exitCode']}" if "exitCode" in end else "no exit code"
     told = words or end.get("reason") or "it left no message"
     return f"{told} ({code})"
