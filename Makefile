@@ -6,19 +6,22 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 export PYTHONUNBUFFERED := 1
 VENV := .venv/bin
+CLUSTER := aurora
 
 .PHONY: help
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Use
-.PHONY: demo demo-down deploy
+.PHONY: demo demo-down deploy purge
 demo: ## From nothing to a prediction through the ingress and a measured canary split, on kind
 	@hack/demo.sh
-demo-down: ## Remove what demo made
+demo-down: ## Remove what demo made; images and programs stay in the cache for the next time
 	@AURORA_CLUSTER=aurora hack/cluster/down.sh
 deploy: ## Install CRDs and controller in the cluster of the current kubectl context
 	kubectl apply --server-side --force-conflicts -k config/default
+purge: ## Remove every cluster, image and program that any target made
+	@hack/purge.sh
 
 ##@ Check
 .PHONY: test check lint fmt typecheck test-unit test-e2e
@@ -29,7 +32,7 @@ lint: setup ## Style, import rules, shell scripts
 	@$(VENV)/ruff format --check .
 	@$(VENV)/ruff check .
 	@$(VENV)/lint-imports --no-logo
-	@shellcheck --external-sources $$(git ls-files '*.sh') .ci/run
+	@shellcheck --external-sources $$(git ls-files '*.sh') .ci/run hack/images/node/entrypoint hack/images/node/runc-without-sys-resource
 fmt: setup ## Format, and mend what can be mended
 	@$(VENV)/ruff format .
 	@$(VENV)/ruff check --fix .
@@ -46,9 +49,10 @@ setup: ## Tools and the Python environment
 	@hack/setup.sh
 images: setup ## aurora-controller:dev and aurora-runtime:dev
 	@hack/images/app.sh
-cluster-up: ## A kind cluster named aurora with an ingress controller
-	@AURORA_CLUSTER=aurora hack/cluster/up.sh
-cluster-down: demo-down ## Remove it
+cluster-up: ## A kind cluster with an ingress controller (CLUSTER=aurora)
+	@AURORA_CLUSTER=$(CLUSTER) hack/cluster/up.sh
+cluster-down: ## Remove it
+	@AURORA_CLUSTER=$(CLUSTER) hack/cluster/down.sh
 cluster-test: ## The kind cluster of the tests, with the images in it
 	@AURORA_CLUSTER=aurora-test hack/cluster/up.sh
 	@AURORA_CLUSTER=aurora-test hack/cluster/load.sh aurora-controller:dev aurora-runtime:dev

@@ -1,28 +1,31 @@
 #!/usr/bin/env bash
 # Everything that must hold: lint, types and unit tests beside the building of images and cluster, then the tests on kind.
+# The last line is pytest's own.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=hack/env.sh
 source "$here/env.sh"
 cd "$repository"
-started=$SECONDS
 
 "$here/setup.sh"
 log=$AURORA_CACHE/logs/test-cluster.log
 mkdir -p "${log%/*}"
-step "building images and the cluster aurora-test in the background: $log"
-(make images cluster-test) >"$log" 2>&1 </dev/null &
+step "images and the cluster aurora-test are made in the background: $log"
+# A session of its own, so that all of it can be ended together. Nothing in it holds the output of this script.
+setsid make images cluster-test >"$log" 2>&1 </dev/null &
 cluster=$!
-trap 'kill "$cluster" 2>/dev/null || true' EXIT
+trap 'kill -- "-$cluster" 2>/dev/null || true' EXIT
 
 make lint typecheck test-unit
 
-step "waiting for images and cluster"
-tail --pid="$cluster" -n +1 -f "$log" &
+if kill -0 "$cluster" 2>/dev/null; then step "waiting for images and cluster; so far, and from here on:"; fi
+tail --pid="$cluster" --lines=+1 --follow --sleep-interval=1 "$log" &
+follower=$!
 if ! wait "$cluster"; then
-  tail -n 40 "$log"
+  wait "$follower" || true
   die "images or cluster could not be made" "read $log; running the same command again goes on where it stopped"
 fi
-step "images and cluster are there ($((SECONDS - started)) s since the begin)"
-.venv/bin/pytest tests/e2e -v
-step "everything passed ($((SECONDS - started)) s)"
+wait "$follower" || true
+trap - EXIT
+step "end-to-end tests, $SECONDS s after the begin"
+exec .venv/bin/pytest tests/e2e -v

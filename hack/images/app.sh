@@ -53,7 +53,8 @@ app() { # app NAME IMAGE DEPENDENCIES CONTEXT
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-for name in ${*:-controller runtime}; do
+(($#)) || set -- controller runtime
+for name in "$@"; do
   base_image
   dependencies=aurora-$name-dependencies:$(content_key "$base" "$repository/requirements/$name.lock" "$here/Dockerfile.dependencies")
   have_image "$dependencies" || timed "dependencies of aurora-$name" dependencies "$name" "$dependencies"
