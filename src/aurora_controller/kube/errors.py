@@ -1,24 +1,24 @@
 """What can go wrong between us and the API server.
 
-    ApiError
-    ├── StatusError              the server answered, and refused
-    │   ├── BadRequest           400
-    │   ├── Unauthorized         401
-    │   ├── Forbidden            403
-    │   │   └── NamespaceTerminating
-    │   ├── NotFound             404
-    │   ├── AlreadyExists        409, reason AlreadyExists
-    │   ├── Conflict             409, anything else: version or uid precondition, ...
-    │   │   └── ApplyConflict    ... or a field that another manager owns
-    │   ├── Gone                 410, also a watch's or a page's expired resourceVersion
-    │   ├── Invalid              422
-    │   ├── TooManyRequests      429
-    │   └── ServerError          5xx
-    │       └── TooLargeResourceVersion   this server has not reached the version yet
-    ├── ConnectionFailed         nothing was sent, so nothing happened
-    ├── OutcomeUnknown           it broke underway: a write may have been performed, read again
-    ├── UnexpectedResponse       not an answer of an API server, say a proxy's HTML page
-    └── WriteRefused             our own write gate is closed: we do not hold the Lease
+ApiError
+├── StatusError              the server answered, and refused
+│   ├── BadRequest           400
+│   ├── Unauthorized         401
+│   ├── Forbidden            403
+│   │   └── NamespaceTerminating
+│   ├── NotFound             404
+│   ├── AlreadyExists        409, reason AlreadyExists
+│   ├── Conflict             409, anything else: version or uid precondition, ...
+│   │   └── ApplyConflict    ... or a field that another manager owns
+│   ├── Gone                 410, also a watch's or a page's expired resourceVersion
+│   ├── Invalid              422
+│   ├── TooManyRequests      429
+│   └── ServerError          5xx
+│       └── TooLargeResourceVersion   this server has not reached the version yet
+├── ConnectionFailed         nothing was sent, so nothing happened
+├── OutcomeUnknown           it broke underway: a write may have been performed, read again
+├── UnexpectedResponse       not an answer of an API server, say a proxy's HTML page
+└── WriteRefused             our own write gate is closed: we do not hold the Lease
 """
 
 from collections.abc import Mapping, Sequence
