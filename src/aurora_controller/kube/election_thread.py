@@ -52,7 +52,9 @@ class ElectionThread:
     async def stop(self) -> None:
         """Gives the Lease back if we have it, and ends the thread."""
         if self._thread is not None:
-            self._stop()
+            # The thread's loop is closed when the election ended by itself.
+            with suppress(RuntimeError):
+                self._stop()
             await asyncio.to_thread(self._thread.join)
             self._thread = None
             if self._ended.done() and not self._ended.cancelled():
