@@ -15,7 +15,6 @@ from aurora_controller.kube.meta import (
     SERVICE,
     Kind,
     Manifest,
-    annotations_of,
 )
 from aurora_controller.kube.ownership import child_name, owner_reference
 from aurora_controller.rollout.observation import Observation
@@ -207,10 +206,11 @@ def obsolete(observed: Observation, wanted: Sequence[tuple[Kind, Manifest]]) -> 
 def runtime_update_available(observed: Observation, state: State) -> bool:
     """Whether this controller would render the stable revision's pods otherwise."""
     live = observed.live.get(state.stable.name) if state.stable is not None else None
-    if live is None or not annotations_of(live.workload).get(labels.FROZEN_TEMPLATE):
-        return False
-    fresh = fresh_template(observed, live.revision)
-    return fresh is not None and frozen_template(live.workload) != fresh
+    version = observed.versions.get(live.revision.version) if live is not None else None
+    if live is None or version is None or Revision.of(observed.deployment, version) != live.revision:
+        return False  # another spec made it: that it differs is the user's doing
+    frozen = frozen_template(live.workload)
+    return frozen is not None and frozen != fresh_template(observed, live.revision)
 
 
 def _metadata(observed: Observation, name: str) -> dict[str, Any]:
