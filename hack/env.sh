@@ -24,19 +24,22 @@ step() { printf '[%s] %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
 die() { printf '\nerror: %s\nremedy: %s\n' "$1" "$2" >&2; exit 1; }
 
 # timed DESCRIPTION COMMAND...: runs a program or a function at low priority with its output in a log, and says how
-# long it took. In the background and waited for, because errexit does not reach into a condition.
+# long it took. Errexit does not reach into conditions, hence the plain subshell.
 timed() {
-  local description=$1 started=$SECONDS log
+  local description=$1 started=$SECONDS log status
   shift
   log=$AURORA_CACHE/logs/$(tr -cs 'a-zA-Z0-9\n' - <<<"$description").log
   mkdir -p "${log%/*}"
   step "$description …"
+  set +e
   (
     set -e
     renice -n 5 "$BASHPID" >/dev/null
     "$@"
-  ) >"$log" 2>&1 </dev/null &
-  if ! wait "$!"; then
+  ) >"$log" 2>&1 </dev/null
+  status=$?
+  set -e
+  if ((status)); then
     tail -n 40 "$log" >&2
     die "failed: $description" "read $log; running the same command again goes on where it stopped"
   fi
