@@ -1,0 +1,1 @@
+"""One training run: data in, one published version and one report out."""

@@ -1,0 +1,1 @@
+"""Fitted estimators as ONNX graphs in double precision."""
