@@ -1,0 +1,67 @@
+"""Keeps an MLModel and the states of its versions true to what exists."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from aurora_controller.api import labels
+from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB
+from aurora_controller.kube.meta import Manifest, ObjectKey, PolicyRule, key_of
+from aurora_controller.kube.reconcile import Create, PatchStatus, Plan, Request, Watch, Write
+from aurora_controller.registry.observation import ObjectReader, Observation, observe
+from aurora_controller.registry.status import READY, model_status, version_status
+
+
+class RegistryReconciler:
+    """The only writer of MLModels, and of the states of MLModelVersions."""
+
+    name = "registry"
+    kind = ML_MODEL
+    primary_condition = READY
+    rules: Sequence[PolicyRule] = (
+        PolicyRule(labels.GROUP, ("mlmodels",), ("get", "list", "watch", "create")),
+        PolicyRule(labels.GROUP, ("mlmodels/status", "mlmodelversions/status"), ("patch",)),
+        PolicyRule(labels.GROUP, ("mlmodelversions", "mltrainingjobs", "mldeployments"), ("get", "list", "watch")),
+    )
+    watches: Sequence[Watch]
+
+    def __init__(self, *, cache: ObjectReader) -> None:
+        self._cache = cache
+        self.watches = (
+            Watch(kind=ML_MODEL_VERSION, requests=_model_of),
+            Watch(kind=ML_TRAINING_JOB, requests=_model_of),
+            Watch(kind=ML_DEPLOYMENT, requests=_model_of),
+        )
+
+    async def observe(self, request: Request) -> Observation | None:
+        return observe(self._cache, request)
+
+    def plan(self, observed: Observation, now: datetime) -> Plan:
+        writes: list[Write] = [
+            PatchStatus(existing=version, kind=ML_MODEL_VERSION, status=version_status(version, observed, now))
+            for version in observed.versions
+        ]
+        if observed.model is None:
+            # On demand, without an owner: a model is more than any one job or version of it.
+            writes.append(Create(manifest=_new_model(observed.key)))
+        else:
+            status = model_status(observed, observed.model, now)
+            writes.append(PatchStatus(existing=observed.model, kind=ML_MODEL, status=status))
+        return Plan(writes=writes)
+
+
+def _model_of(obj: Manifest) -> Iterable[Request]:
+    """All of Aurora's other kinds name their model the same way."""
+    return (ObjectKey(key_of(obj).namespace, obj["spec"]["modelName"]),)
+
+
+def _new_model(key: ObjectKey) -> Manifest:
+    return {
+        "apiVersion": ML_MODEL.api_version,
+        "kind": ML_MODEL.kind,
+        "metadata": {
+            "name": key.name,
+            "namespace": key.namespace,
+            "labels": {labels.MANAGED_BY: labels.MANAGED_BY_AURORA},
+        },
+        "spec": {},
+    }
