@@ -66,12 +66,11 @@ def _run_of(job: Manifest) -> RunOfJob:
 
 
 def _servers(deployments: Sequence[Manifest], model: str) -> list[ServedBy]:
-    served = []
-    for deployment in sorted(deployments, key=lambda item: key_of(item).name):
-        status = deployment.get("status") or {}
-        if deployment["spec"]["modelName"] != model:
-            continue
-        for role in ("stable", "canary"):
-            if status.get(role):
-                served.append(ServedBy(name=key_of(deployment).name, role=role, version=status[role]["version"]))
-    return served
+    followers = [deployment for deployment in deployments if deployment["spec"]["modelName"] == model]
+    return [
+        ServedBy(name=key_of(deployment).name, role=role, version=status[role]["version"])
+        for deployment in sorted(followers, key=lambda item: key_of(item).name)
+        for status in [deployment.get("status") or {}]
+        for role in ("stable", "canary")
+        if status.get(role)
+    ]

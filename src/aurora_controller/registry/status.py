@@ -71,7 +71,7 @@ def model_status(observed: Observation, manifest: Manifest, now: datetime) -> di
     model = MLModel.model_validate(manifest)
     ready = {v["spec"]["version"]: v for v in observed.versions if state_of(v, observed.runs) is VersionState.READY}
     numbers = [version["spec"]["version"] for version in observed.versions]
-    latest = ready[max(ready)]["status"] if ready else {}
+    latest: Mapping[str, Any] = ready[max(ready)]["status"] if ready else {}
     aliases = {name: number for name, number in sorted(model.spec.aliases.items()) if number in ready}
     status = MLModelStatus(
         observed_generation=model.metadata.generation,
