@@ -19,7 +19,7 @@ _SHUTDOWN_SECONDS: Final = 2.0
 
 
 class HealthServer:
-    """Probes on ``port`` and metrics on ``metrics_port``, which may be the same. Port 0 takes any that is free."""
+    """Probes on ``port`` and metrics on ``metrics_port``, which may be the same. Port 0 is any that is free."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class HealthServer:
         probes.router.add_get("/healthz/{check}", _probe(self._liveness))
         probes.router.add_get("/readyz", _probe(self._readiness))
         probes.router.add_get("/readyz/{check}", _probe(self._readiness))
-        metrics = probes if self._metrics_port == self._port else web.Application()
+        metrics = probes if 0 < self._metrics_port == self._port else web.Application()
         metrics.router.add_get("/metrics", self._metrics)
         async with AsyncExitStack() as stack:
             self.addresses = [await stack.enter_async_context(_listening(probes, self._host, self._port))]
