@@ -68,10 +68,10 @@ class HttpProgressReader:
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """At most _MAX_BODY_BYTES of it, or a little more: the pod runs the user's image and may send anything."""
+    """Empty when it is too long: the pod may run the user's image and send anything."""
     body = bytearray()
     async for chunk in response.content.iter_chunked(_MAX_BODY_BYTES):
         body += chunk
-        if len(body) >= _MAX_BODY_BYTES:
-            break
+        if len(body) > _MAX_BODY_BYTES:
+            return b""
     return bytes(body)
