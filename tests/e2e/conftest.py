@@ -10,7 +10,7 @@ from tests.e2e.cluster import CONTROLLER_NAMESPACE, ROOT, Cluster, Manifest
 from tests.e2e.stories import NAMESPACES, Model
 
 # A crashed leader's lease must run out before its successor writes: production's 15 s would only be waited for.
-LEASE = {"AURORA_LEASE_DURATION_SECONDS": "4", "AURORA_RENEW_DEADLINE_SECONDS": "3", "AURORA_RETRY_PERIOD_SECONDS": "1"}
+LEASE = {"AURORA_LEASE_SECONDS": "4", "AURORA_RENEW_DEADLINE_SECONDS": "3", "AURORA_RETRY_SECONDS": "1"}
 
 
 @pytest.fixture(scope="session")
