@@ -3,10 +3,20 @@
 Models are used at the edge of a reconcile only; the cache holds plain JSON.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+from aurora_controller.api.validation import (
+    LABEL_PATTERN,
+    MAX_NAME_LENGTH,
+    NO_AURORA_KEYS,
+    QUANTITIES,
+    REQUESTS_WITHIN_LIMITS,
+    RESOURCE_KEYS,
+    rules,
+)
 
 
 class ApiModel(BaseModel):
@@ -20,13 +30,31 @@ class ApiModel(BaseModel):
 
 
 class Preserved(ApiModel):
-    """A Kubernetes structure taken over as it is: the schema keeps its unknown fields."""
+    """The same fields as in a pod."""
+
+    # The schema keeps whatever a newer Kubernetes adds, so that Aurora does not lag behind it.
 
     model_config = ConfigDict(extra="allow")
 
 
-ResourceName = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$")]
+ResourceName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH, pattern=LABEL_PATTERN)]
 """A DNS-1035 label of at most 40 characters: children's names add to it."""
+
+LabelValue = Annotated[str, Field(description="Value of the label.", max_length=63)]
+AnnotationValue = Annotated[str, Field(description="Value of the annotation.", max_length=16384)]
+
+ATOMIC_LIST: Final[dict[str, Any]] = {"x-kubernetes-list-type": "atomic"}
+"""Written whole: for lists that a person writes and nobody merges, and for what only the controller writes."""
+OPEN_OBJECT: Final[dict[str, Any]] = {"x-kubernetes-preserve-unknown-fields": True}
+"""Any JSON below it is kept as it is."""
+SET_LIST: Final[dict[str, Any]] = {"x-kubernetes-list-type": "set"}
+TIME: Final[dict[str, Any]] = {"format": "date-time"}
+INT64: Final[dict[str, Any]] = {"format": "int64"}
+
+
+def list_by(key: str) -> dict[str, Any]:
+    """A list whose items are told apart, and merged, by ``key``."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
 
 
 class Metadata(ApiModel):
@@ -53,20 +81,41 @@ class Condition(ApiModel):
     reason: Annotated[str, Field(description="One CamelCase word that programs can act on.")] = ""
     message: Annotated[str, Field(description="What happened and who acts next, for people.")] = ""
     last_transition_time: Annotated[
-        str | None, Field(description="When the status last changed.", json_schema_extra={"format": "date-time"})
+        str | None, Field(description="When the status last changed.", json_schema_extra=TIME)
     ] = None
     observed_generation: Annotated[int | None, Field(description="The generation that this condition is about.")] = None
+
+
+Quantity = Annotated[
+    int | str,
+    Field(
+        description="An amount, such as 500m, 2 or 1Gi.",
+        json_schema_extra={"x-kubernetes-int-or-string": True, "maxLength": 32},
+    ),
+]
 
 
 class ResourceRequirements(ApiModel):
     """Compute resources of a container, as in a pod."""
 
-    requests: Annotated[dict[str, int | str], Field(description="What the pod is scheduled by.", max_length=16)] = (
-        Field(default_factory=dict)
-    )
-    limits: Annotated[dict[str, int | str], Field(description="What the container may use at most.", max_length=16)] = (
-        Field(default_factory=dict)
-    )
+    model_config = ConfigDict(json_schema_extra=rules(REQUESTS_WITHIN_LIMITS))
+
+    requests: Annotated[
+        dict[str, Quantity],
+        Field(
+            description="What the pod is scheduled by, such as cpu: 500m and memory: 1Gi.",
+            max_length=16,
+            json_schema_extra=rules(RESOURCE_KEYS, QUANTITIES),
+        ),
+    ] = Field(default_factory=dict)
+    limits: Annotated[
+        dict[str, Quantity],
+        Field(
+            description="What the container may use at most.",
+            max_length=16,
+            json_schema_extra=rules(RESOURCE_KEYS, QUANTITIES),
+        ),
+    ] = Field(default_factory=dict)
 
 
 class LocalObjectReference(ApiModel):
@@ -78,15 +127,15 @@ class LocalObjectReference(ApiModel):
 class Placement(ApiModel):
     """Where the pods run and under which identity; the same words as in a pod."""
 
-    node_selector: Annotated[dict[str, str], Field(description="Labels that a node must have.", max_length=32)] = Field(
-        default_factory=dict
-    )
+    node_selector: Annotated[
+        dict[str, LabelValue], Field(description="Labels that a node must have.", max_length=32)
+    ] = Field(default_factory=dict)
     tolerations: Annotated[
         list[Preserved],
         Field(
             description="Taints that the pods tolerate, as in a pod.",
             max_length=32,
-            json_schema_extra={"x-kubernetes-list-type": "atomic"},
+            json_schema_extra=ATOMIC_LIST,
         ),
     ] = Field(default_factory=list)
     affinity: Annotated[Preserved | None, Field(description="Affinity and anti-affinity, as in a pod.")] = None
@@ -95,27 +144,36 @@ class Placement(ApiModel):
         Field(
             description="How the pods spread over zones or nodes, as in a pod.",
             max_length=16,
-            json_schema_extra={"x-kubernetes-list-type": "atomic"},
+            json_schema_extra=ATOMIC_LIST,
         ),
     ] = Field(default_factory=list)
-    priority_class_name: Annotated[str | None, Field(description="PriorityClass of the pods.", max_length=253)] = None
+    priority_class_name: Annotated[
+        str | None, Field(description="PriorityClass of the pods.", min_length=1, max_length=253)
+    ] = None
     service_account_name: Annotated[
-        str | None, Field(description="ServiceAccount of the pods; its token is not mounted.", max_length=253)
+        str | None,
+        Field(description="ServiceAccount of the pods; its token is not mounted.", min_length=1, max_length=253),
     ] = None
     image_pull_secrets: Annotated[
         list[LocalObjectReference],
         Field(
             description="Secrets to pull the image with.",
             max_length=16,
-            json_schema_extra={"x-kubernetes-list-type": "atomic"},
+            json_schema_extra=ATOMIC_LIST,
         ),
     ] = Field(default_factory=list)
     labels: Annotated[
-        dict[str, str], Field(description="Extra labels of the pods; Aurora's own win.", max_length=32)
+        dict[str, LabelValue],
+        Field(
+            description="Extra labels of the pods; where Aurora has a label of the same name, its own wins.",
+            max_length=32,
+            json_schema_extra=rules(NO_AURORA_KEYS),
+        ),
     ] = Field(default_factory=dict)
-    annotations: Annotated[dict[str, str], Field(description="Extra annotations of the pods.", max_length=32)] = Field(
-        default_factory=dict
-    )
+    annotations: Annotated[
+        dict[str, AnnotationValue],
+        Field(description="Extra annotations of the pods.", max_length=32, json_schema_extra=rules(NO_AURORA_KEYS)),
+    ] = Field(default_factory=dict)
 
 
 class Storage(ApiModel):

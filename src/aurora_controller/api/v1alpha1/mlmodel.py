@@ -1,10 +1,26 @@
 """MLModel: the versions of one model, its aliases, and who serves what."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from aurora_controller.api.model import ApiModel, Condition, Metadata
+from aurora_controller.api.model import ATOMIC_LIST, INT64, TIME, ApiModel, Condition, Metadata, list_by
+from aurora_controller.api.validation import LABEL_PATTERN, MAX_NAME_LENGTH, NAME, Rule, rules
+
+LATEST: Final = "latest"
+"""Always the highest Ready version; no alias may be called so."""
+CHAMPION: Final = "champion"
+"""The alias that has a column of its own."""
+
+_ALIAS_NAMES: Final = Rule(
+    expression=(
+        f"self.all(name, size(name) <= {MAX_NAME_LENGTH} && name != '{LATEST}' && name.matches('{LABEL_PATTERN}'))"
+    ),
+    message=(
+        f"an alias has at most {MAX_NAME_LENGTH} characters, only lower-case letters, digits and dashes, begins with a "
+        f"letter and is not {LATEST}, which always is the highest Ready version: rename it"
+    ),
+)
 
 
 class MLModelSpec(ApiModel):
@@ -12,9 +28,11 @@ class MLModelSpec(ApiModel):
 
     description: Annotated[str | None, Field(description="What the model is for.", max_length=4096)] = None
     aliases: Annotated[
-        dict[str, int],
+        dict[str, Annotated[int, Field(description="The version that the name stands for.", ge=1, le=2**31 - 1)]],
         Field(
-            description="Names pinned to versions, such as champion: 3. MLDeployments may follow a name.", max_length=32
+            description="Names pinned to versions, such as champion: 3. MLDeployments may follow a name.",
+            max_length=32,
+            json_schema_extra=rules(_ALIAS_NAMES),
         ),
     ] = Field(default_factory=dict)
 
@@ -32,7 +50,7 @@ class AliasChange(ApiModel):
     name: Annotated[str, Field(description="The alias that moved.")]
     from_version: Annotated[int | None, Field(description="Where it stood before; absent when it was new.")] = None
     to_version: Annotated[int | None, Field(description="Where it stands since; absent when it was removed.")] = None
-    at: Annotated[str, Field(description="When the move was seen.", json_schema_extra={"format": "date-time"})]
+    at: Annotated[str, Field(description="When the move was seen.", json_schema_extra=TIME)]
     by: Annotated[str, Field(description="Who moved it: the field manager that last wrote the aliases.")]
     reason: Annotated[str, Field(description="Why it moved.")]
 
@@ -60,13 +78,13 @@ class MLModelStatus(ApiModel):
     ready_versions: Annotated[int, Field(description="How many versions are Ready.")] = 0
     size_bytes: Annotated[
         int,
-        Field(description="Size of all Ready versions in the store, in bytes.", json_schema_extra={"format": "int64"}),
+        Field(description="Size of all Ready versions in the store, in bytes.", json_schema_extra=INT64),
     ] = 0
     aliases: Annotated[
         list[Alias],
         Field(
             description="Where the aliases stand.",
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+            json_schema_extra=list_by("name"),
         ),
     ] = Field(default_factory=list)
     champion: Annotated[int | None, Field(description="Version of the alias champion, for the column.")] = None
@@ -74,25 +92,27 @@ class MLModelStatus(ApiModel):
         list[AliasChange],
         Field(
             description="The last 20 moves of aliases, newest last.",
-            json_schema_extra={"x-kubernetes-list-type": "atomic"},
+            json_schema_extra=ATOMIC_LIST,
         ),
     ] = Field(default_factory=list)
     served_by: Annotated[
         list[ServedBy],
-        Field(description="Who serves which version.", json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+        Field(description="Who serves which version.", json_schema_extra=ATOMIC_LIST),
     ] = Field(default_factory=list)
     serving: Annotated[str | None, Field(description="Who serves, for the column.")] = None
     conditions: Annotated[
         list[Condition],
         Field(
             description="Ready is True when a version may be served.",
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+            json_schema_extra=list_by("type"),
         ),
     ] = Field(default_factory=list)
 
 
 class MLModel(ApiModel):
     """A model: its versions, aliases and who serves them. Created on demand."""
+
+    model_config = ConfigDict(json_schema_extra=rules(NAME))
 
     metadata: Metadata
     spec: MLModelSpec = MLModelSpec()

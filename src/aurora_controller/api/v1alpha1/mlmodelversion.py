@@ -1,11 +1,43 @@
 """MLModelVersion: one immutable version of a model. Written by controllers only."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from aurora_controller.api.model import ApiModel, Condition, Metadata, ResourceName
+from aurora_controller.api.model import (
+    ATOMIC_LIST,
+    INT64,
+    SET_LIST,
+    TIME,
+    ApiModel,
+    Condition,
+    Metadata,
+    ResourceName,
+    list_by,
+)
+from aurora_controller.api.validation import Rule, rules
+
+_NAME: Final = Rule(
+    # Not compared with a built string: the API server cannot bound the length of string(int) and refuses its cost.
+    expression=(
+        "self.metadata.name.matches('-v[1-9][0-9]*$') && self.metadata.name.startsWith(self.spec.modelName + '-v') "
+        "&& int(self.metadata.name.substring(size(self.spec.modelName) + 2)) == self.spec.version"
+    ),
+    message="metadata.name must be <modelName>-v<version>, so that nobody can reserve a number twice: rename it",
+    field=".metadata",
+)
+_IMMUTABLE_SPEC: Final = Rule(
+    expression="self == oldSelf",
+    message="a version never changes: train a new one with an MLTrainingJob",
+)
+_IMMUTABLE_DIGEST: Final = Rule(
+    expression=(
+        "!has(oldSelf.status) || !has(oldSelf.status.digest) "
+        "|| (has(self.status) && has(self.status.digest) && self.status.digest == oldSelf.status.digest)"
+    ),
+    message="status.digest never changes once it is set, for others rely on these very bytes: train a new version",
+)
 
 
 class VersionState(StrEnum):
@@ -19,15 +51,15 @@ class VersionState(StrEnum):
 class TrainedBy(ApiModel):
     """The MLTrainingJob behind a version."""
 
-    name: Annotated[str, Field(description="Name of the MLTrainingJob.")]
-    uid: Annotated[str, Field(description="Its uid: a re-created job is another one.")]
+    name: Annotated[str, Field(description="Name of the MLTrainingJob.", min_length=1, max_length=253)]
+    uid: Annotated[str, Field(description="Its uid: a re-created job is another one.", min_length=1, max_length=64)]
 
 
 class MLModelVersionSpec(ApiModel):
     """Which version this is. Immutable."""
 
     model_name: Annotated[ResourceName, Field(description="The MLModel that this is a version of.")]
-    version: Annotated[int, Field(description="Number of the version; never used twice.", ge=1)]
+    version: Annotated[int, Field(description="Number of the version; never used twice.", ge=1, le=2**31 - 1)]
     run: Annotated[
         str,
         Field(
@@ -50,7 +82,7 @@ class Tensor(ApiModel):
     datatype: Annotated[str, Field(description="Datatype of the Open Inference Protocol, such as FP64.")]
     shape: Annotated[
         list[int],
-        Field(description="Shape; -1 is a free dimension.", json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+        Field(description="Shape; -1 is a free dimension.", json_schema_extra=ATOMIC_LIST),
     ]
 
 
@@ -60,11 +92,11 @@ class Signature(ApiModel):
     feature_count: Annotated[int, Field(description="How many features a row has.")] = 0
     inputs: Annotated[
         list[Tensor],
-        Field(description="Inputs, at most 20 of them.", json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+        Field(description="Inputs, at most 20 of them.", json_schema_extra=ATOMIC_LIST),
     ] = Field(default_factory=list)
-    outputs: Annotated[
-        list[Tensor], Field(description="Outputs.", json_schema_extra={"x-kubernetes-list-type": "atomic"})
-    ] = Field(default_factory=list)
+    outputs: Annotated[list[Tensor], Field(description="Outputs.", json_schema_extra=ATOMIC_LIST)] = Field(
+        default_factory=list
+    )
 
 
 class MLModelVersionStatus(ApiModel):
@@ -73,11 +105,15 @@ class MLModelVersionStatus(ApiModel):
     observed_generation: Annotated[int | None, Field(description="The generation that this status is about.")] = None
     digest: Annotated[
         str | None,
-        Field(description="SHA-256 of the version's descriptor, which holds those of all its files. Never changes."),
+        Field(
+            description="SHA-256 of the version's descriptor, which holds those of all its files. Never changes.",
+            max_length=71,
+            pattern="^sha256:[0-9a-f]{64}$",
+        ),
     ] = None
     size_bytes: Annotated[
         int | None,
-        Field(description="Size of all files of the version, in bytes.", json_schema_extra={"format": "int64"}),
+        Field(description="Size of all files of the version, in bytes.", json_schema_extra=INT64),
     ] = None
     format: Annotated[str | None, Field(description="onnx or joblib.")] = None
     algorithm: Annotated[str | None, Field(description="Algorithm that was trained.")] = None
@@ -87,9 +123,9 @@ class MLModelVersionStatus(ApiModel):
     )
     primary_metric: Annotated[str | None, Field(description="The score in the column, such as r2=0.81.")] = None
     signature: Annotated[Signature | None, Field(description="What the model takes and gives.")] = None
-    created_at: Annotated[
-        str | None, Field(description="When the version was published.", json_schema_extra={"format": "date-time"})
-    ] = None
+    created_at: Annotated[str | None, Field(description="When the version was published.", json_schema_extra=TIME)] = (
+        None
+    )
     state: Annotated[
         VersionState | None,
         Field(description="Reserved: its run is not done. Ready: may be served. Abandoned: its run ended without it."),
@@ -98,14 +134,15 @@ class MLModelVersionStatus(ApiModel):
         list[str],
         Field(
             description="MLDeployments whose stable or canary revision this is.",
-            json_schema_extra={"x-kubernetes-list-type": "set"},
+            json_schema_extra=SET_LIST,
         ),
     ] = Field(default_factory=list)
+    serving: Annotated[str | None, Field(description="The same for the column, such as housing, eu (canary).")] = None
     conditions: Annotated[
         list[Condition],
         Field(
             description="Ready is True when the version may be served.",
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+            json_schema_extra=list_by("type"),
         ),
     ] = Field(default_factory=list)
 
@@ -113,6 +150,11 @@ class MLModelVersionStatus(ApiModel):
 class MLModelVersion(ApiModel):
     """One immutable version of a model: digest, metrics, signature and lineage."""
 
+    model_config = ConfigDict(json_schema_extra=rules(_NAME, _IMMUTABLE_DIGEST))
+
     metadata: Metadata
-    spec: MLModelVersionSpec
+    spec: Annotated[
+        MLModelVersionSpec,
+        Field(description="Which version this is. Immutable.", json_schema_extra=rules(_IMMUTABLE_SPEC)),
+    ]
     status: MLModelVersionStatus = MLModelVersionStatus()

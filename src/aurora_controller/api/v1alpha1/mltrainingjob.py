@@ -3,9 +3,11 @@
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from aurora_controller.api.model import (
+    OPEN_OBJECT,
+    TIME,
     ApiModel,
     Condition,
     Metadata,
@@ -13,7 +15,9 @@ from aurora_controller.api.model import (
     ResourceName,
     ResourceRequirements,
     Storage,
+    list_by,
 )
+from aurora_controller.api.validation import IMMUTABLE_MODEL_NAME, NAME, rules
 
 
 class Dataset(StrEnum):
@@ -70,14 +74,22 @@ class Data(ApiModel):
 class MLTrainingJobSpec(ApiModel):
     """What to train."""
 
-    model_name: Annotated[ResourceName, Field(description="The MLModel that gets the new version. Immutable.")]
+    model_name: Annotated[
+        ResourceName,
+        Field(
+            description="The MLModel that gets the new version. Immutable.",
+            json_schema_extra=rules(IMMUTABLE_MODEL_NAME),
+        ),
+    ]
     # Dataset, algorithm and hyperparameters are open strings in the schema: the runtime image knows what it can train,
     # and answers an unknown name with a condition that lists the known ones.
     dataset: Annotated[
         str,
         Field(
-            description="What to train on, one of the built-in datasets: synthetic (California-Housing-like; california-housing "
-            "is the same), diabetes, iris, wine, breast_cancer, digits.",
+            description=(
+                "What to train on, one of the built-in datasets: synthetic (California-Housing-like; california-"
+                "housing is the same), diabetes, iris, wine, breast_cancer, digits."
+            ),
             min_length=1,
             max_length=1024,
         ),
@@ -93,7 +105,10 @@ class MLTrainingJobSpec(ApiModel):
     algorithm: Annotated[
         str,
         Field(
-            description="random_forest, extra_trees, gradient_boosting, hist_gradient_boosting, linear, ridge, logistic, knn, svm or mlp.",
+            description=(
+                "random_forest, extra_trees, gradient_boosting, hist_gradient_boosting, linear, ridge, logistic, knn, "
+                "svm or mlp."
+            ),
             min_length=1,
             max_length=64,
         ),
@@ -102,9 +117,12 @@ class MLTrainingJobSpec(ApiModel):
     hyperparameters: Annotated[
         dict[str, Any],
         Field(
-            description="Arguments of the algorithm, by scikit-learn's names. An unknown name fails the run and lists the allowed ones.",
+            description=(
+                "Arguments of the algorithm, by scikit-learn's names. An unknown name fails the run and lists the "
+                "allowed ones."
+            ),
             max_length=64,
-            json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+            json_schema_extra=OPEN_OBJECT,
         ),
     ] = Field(default_factory=dict)
     resources: Annotated[
@@ -117,6 +135,7 @@ class MLTrainingJobSpec(ApiModel):
         str | None,
         Field(
             description="Runtime image of the trainer; the controller's own when unset. Setting it trains anew.",
+            min_length=1,
             max_length=512,
         ),
     ] = None
@@ -130,7 +149,10 @@ class MLTrainingJobSpec(ApiModel):
     ttl_seconds_after_finished: Annotated[
         int | None,
         Field(
-            description="How long the finished Job and its pods are kept for their logs, in seconds; 0 removes them at once. The MLTrainingJob itself stays.",
+            description=(
+                "How long the finished Job and its pods are kept for their logs, in seconds; 0 removes them at once. "
+                "The MLTrainingJob itself stays."
+            ),
             ge=0,
             le=31536000,
         ),
@@ -164,7 +186,7 @@ class Run(ApiModel):
         dict[str, Any],
         Field(
             description="The inputs that this run answers.",
-            json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+            json_schema_extra=OPEN_OBJECT,
         ),
     ]
     version: Annotated[int | None, Field(description="The model version reserved for this run.")] = None
@@ -177,16 +199,14 @@ class Run(ApiModel):
     last_failure: Annotated[Failure | None, Field(description="How the last failed attempt ended.")] = None
     phase: Annotated[RunPhase, Field(description="Where the run stands.")] = RunPhase.PENDING
     generation: Annotated[int, Field(description="Generation of the spec that the current attempt belongs to.")] = 0
-    not_before: Annotated[
-        str | None, Field(description="When the next attempt may start.", json_schema_extra={"format": "date-time"})
-    ] = None
+    not_before: Annotated[str | None, Field(description="When the next attempt may start.", json_schema_extra=TIME)] = (
+        None
+    )
     started_at: Annotated[
         str | None,
-        Field(description="When the first attempt of this run started.", json_schema_extra={"format": "date-time"}),
+        Field(description="When the first attempt of this run started.", json_schema_extra=TIME),
     ] = None
-    finished_at: Annotated[
-        str | None, Field(description="When the run ended.", json_schema_extra={"format": "date-time"})
-    ] = None
+    finished_at: Annotated[str | None, Field(description="When the run ended.", json_schema_extra=TIME)] = None
 
 
 class Progress(ApiModel):
@@ -194,9 +214,7 @@ class Progress(ApiModel):
 
     phase: Annotated[str, Field(description="What the trainer is doing.")]
     percent: Annotated[int, Field(description="Share of the work that is done.", ge=0, le=100)]
-    observed_at: Annotated[
-        str, Field(description="When the trainer was asked.", json_schema_extra={"format": "date-time"})
-    ]
+    observed_at: Annotated[str, Field(description="When the trainer was asked.", json_schema_extra=TIME)]
 
 
 class MLTrainingJobStatus(ApiModel):
@@ -207,7 +225,7 @@ class MLTrainingJobStatus(ApiModel):
         list[Condition],
         Field(
             description="Succeeded sums the run up; Reconciling and Stalled appear only while true.",
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+            json_schema_extra=list_by("type"),
         ),
     ] = Field(default_factory=list)
     phase: Annotated[
@@ -229,6 +247,8 @@ class MLTrainingJobStatus(ApiModel):
 
 class MLTrainingJob(ApiModel):
     """Trains a model once per change of its inputs and publishes an immutable version of it."""
+
+    model_config = ConfigDict(json_schema_extra=rules(NAME))
 
     metadata: Metadata
     spec: MLTrainingJobSpec
