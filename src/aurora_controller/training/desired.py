@@ -14,7 +14,7 @@ from aurora_controller.kube.meta import JOB, Manifest, annotations_of
 from aurora_controller.kube.ownership import child_name, owner_reference
 from aurora_controller.kube.quantity import parse_quantity
 from aurora_controller.training.inputs import fingerprint, job_uid_of, run_id
-from aurora_controller.training.observation import Observation
+from aurora_controller.training.observation import Observation, version_name
 from aurora_runtime.contract import (
     METRICS_PORT,
     METRICS_PORT_NAME,
@@ -33,10 +33,6 @@ USER_ID: Final = 65532
 _STORE_VOLUME: Final = "store"
 _SCRATCH_VOLUME: Final = "scratch"
 _THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-def version_name(model: str, number: int) -> str:
-    return f"{model}-v{number}"
 
 
 def next_run_id(observed: Observation) -> str:

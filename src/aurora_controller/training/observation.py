@@ -24,7 +24,7 @@ from aurora_controller.kube.meta import (
 from aurora_controller.kube.ownership import controller_of, is_controlled_by
 from aurora_controller.kube.reconcile import Request, Stalled
 from aurora_controller.training.inputs import answers, inputs_of, job_uid_of
-from aurora_controller.training.pods import is_finished, is_live, is_running
+from aurora_controller.training.pods import is_finished, is_live, is_of_run, is_running
 from aurora_controller.training.progress import ProgressReader
 from aurora_runtime.contract import TrainingInputs, TrainingProgress
 
@@ -35,6 +35,11 @@ class ObjectReader(Protocol):
     def get(self, kind: Kind, key: ObjectKey) -> Manifest | None: ...
     def list(self, kind: Kind, namespace: str | None = None) -> Sequence[Manifest]: ...
     def with_label(self, kind: Kind, label: str, value: str, namespace: str | None = None) -> Sequence[Manifest]: ...
+
+
+def version_name(model: str, number: int) -> str:
+    """Of an MLModelVersion."""
+    return f"{model}-v{number}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +92,7 @@ class Observation:
     versions: Mapping[int, Version] = field(default_factory=dict)
     """Versions of the model by number; only while the run is not done."""
     highest_number: int = 0
-    """Highest version number that anybody is known to hold; only while the run is not done."""
+    """Highest version number that anybody is known to hold; only while the run may still take one."""
     progress: TrainingProgress | None = None
     """What the running trainer last told of itself."""
 
@@ -114,7 +119,8 @@ async def observe(
         _labelled(cache, POD, request),
         lambda item: job_uid_of(labels_of(item).get(labels.RUN, "")) == job.metadata.uid,
     )
-    versions = {} if _is_settled(job, inputs) else _versions(cache, job)
+    is_settled, is_training = _is_settled(job, inputs), _is_training(job, inputs, pods)
+    versions = {} if is_settled else _versions(cache, job)
     return Observation(
         manifest=manifest,
         job=job,
@@ -129,7 +135,8 @@ async def observe(
         ],
         claim=cache.get(PERSISTENT_VOLUME_CLAIM, ObjectKey(request.namespace, job.spec.storage.claim_name)),
         versions=versions,
-        highest_number=0 if _is_settled(job, inputs) else _highest_number(cache, job, versions),
+        # Reads the whole namespace, so not whenever a running trainer is looked after.
+        highest_number=0 if is_settled or is_training else _highest_number(cache, job, versions),
         progress=await _progress(progress, job, pods),
     )
 
@@ -144,12 +151,23 @@ def _parsed(manifest: Manifest) -> MLTrainingJob:
 
 
 def _is_settled(job: MLTrainingJob, inputs: TrainingInputs) -> bool:
-    """Whether nothing is to be done before the spec changes, so that a big namespace is not read in vain."""
+    """Whether nothing is to be done before the spec changes."""
     run = job.status.run
     if run is None or not answers(run, inputs):
         return False
     failed_for_good = run.phase is RunPhase.FAILED and run.generation == job.metadata.generation
     return run.phase is RunPhase.SUCCEEDED or failed_for_good
+
+
+def _is_training(job: MLTrainingJob, inputs: TrainingInputs, pods: Sequence[Manifest]) -> bool:
+    """Whether the trainer of the run that answers the inputs is at work."""
+    run = job.status.run
+    return (
+        run is not None
+        and answers(run, inputs)
+        and not job.spec.suspend
+        and any(is_running(pod) and is_of_run(pod, run.id) for pod in pods)
+    )
 
 
 def _labelled(cache: ObjectReader, kind: Kind, request: Request) -> Sequence[Manifest]:
@@ -167,13 +185,13 @@ def _owner_uid(manifest: Manifest) -> str:
 
 
 def _versions(cache: ObjectReader, job: MLTrainingJob) -> dict[int, Version]:
-    # By spec and not by label: a number is taken even when somebody removed the label.
-    found = [
-        Version.of(manifest)
-        for manifest in cache.list(ML_MODEL_VERSION, job.metadata.namespace)
-        if manifest["spec"].get("modelName") == job.spec.model_name
-    ]
-    return {version.number: version for version in found}
+    namespace, model_name, run = job.metadata.namespace, job.spec.model_name, job.status.run
+    found = list(cache.with_label(ML_MODEL_VERSION, labels.MODEL, model_name, namespace))
+    if run is not None and run.version is not None:
+        own = cache.get(ML_MODEL_VERSION, ObjectKey(namespace, version_name(model_name, run.version)))
+        found += [own] if own is not None else []
+    versions = [Version.of(manifest) for manifest in found if manifest["spec"].get("modelName") == model_name]
+    return {version.number: version for version in versions}
 
 
 def _highest_number(cache: ObjectReader, job: MLTrainingJob, versions: Mapping[int, Version]) -> int:
@@ -184,7 +202,11 @@ def _highest_number(cache: ObjectReader, job: MLTrainingJob, versions: Mapping[i
         for manifest in cache.list(ML_TRAINING_JOB, namespace)
         if manifest["spec"].get("modelName") == model_name
     ]
-    return max([(model.get("status") or {}).get("highestVersion") or 0, *versions, *in_runs], default=0)
+    highest = max([(model.get("status") or {}).get("highestVersion") or 0, *versions, *in_runs])
+    # A version whose label somebody removed is not among them, and its name is taken all the same.
+    while cache.get(ML_MODEL_VERSION, ObjectKey(namespace, version_name(model_name, highest + 1))) is not None:
+        highest += 1
+    return highest
 
 
 async def _progress(reader: ProgressReader, job: MLTrainingJob, pods: Sequence[Manifest]) -> TrainingProgress | None:
@@ -193,7 +215,7 @@ async def _progress(reader: ProgressReader, job: MLTrainingJob, pods: Sequence[M
         return None
     for pod in pods:
         address = (pod.get("status") or {}).get("podIP")
-        if address and is_running(pod) and labels_of(pod).get(labels.RUN) == run.id:
+        if address and is_running(pod) and is_of_run(pod, run.id):
             progress = await reader.read(pod_uid=uid_of(pod), pod_ip=address)
             return progress if progress is not None and progress.run_id == run.id else None
     return None

@@ -5,8 +5,8 @@ from aurora_controller.api.v1alpha1.mltrainingjob import Run, RunPhase
 from aurora_controller.kube.meta import labels_of
 from aurora_controller.kube.reconcile import Create, EventNote
 from aurora_controller.training.decision import Decision, Standing, changed
-from aurora_controller.training.desired import reservation, version_name
-from aurora_controller.training.observation import Observation, Version
+from aurora_controller.training.desired import reservation
+from aurora_controller.training.observation import Observation, Version, version_name
 from aurora_controller.training.pods import is_of_run
 from aurora_controller.training.stopping import LOOK_AGAIN_SECONDS
 from aurora_controller.training.waiting import PENDING, missing_claim

@@ -40,11 +40,21 @@ async def test_the_number_is_one_more_than_any_version_object() -> None:
 
 async def test_a_version_whose_labels_somebody_removed_still_holds_its_number() -> None:
     world = World()
-    bare = a_model_version(4, job="another", run="another-uid-1-00000000")
-    del bare["metadata"]["labels"]
-    world.put(bare)
+    for number in (1, 2):
+        bare = a_model_version(number, job="another", run="another-uid-1-00000000")
+        del bare["metadata"]["labels"]
+        world.put(bare)
     await world.settle()
-    assert world.status["run"]["version"] == 5
+    assert world.status["run"]["version"] == 3
+
+
+async def test_a_reservation_whose_labels_somebody_removed_still_is_the_runs() -> None:
+    world = World()
+    await world.settle()
+    del world.version(1)["metadata"]["labels"]
+    await world.run()
+    assert world.status["version"] == 1
+    assert set(world.versions) == {1}
 
 
 async def test_versions_of_other_models_do_not_count() -> None:
@@ -81,7 +91,6 @@ async def test_a_number_that_another_run_takes_first_leads_to_the_next_one() -> 
 async def test_a_controller_that_died_before_the_status_write_finds_its_reservation() -> None:
     world = World()
     await world.reconcile()
-    del world.version(1)["metadata"]["labels"]
     await world.settle()
     assert world.status["run"]["version"] == 1
     assert set(world.versions) == {1}
