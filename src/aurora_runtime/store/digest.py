@@ -24,7 +24,7 @@ class Hasher:
         self._sha256 = hashlib.sha256()
         self.size_bytes = 0
 
-    def update(self, data: bytes | memoryview) -> None:
+    def update(self, data: bytes) -> None:
         self._sha256.update(data)
         self.size_bytes += len(data)
 

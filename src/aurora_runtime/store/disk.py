@@ -33,7 +33,7 @@ class Disk:
         os.fchmod(descriptor, FILE_MODE)
         return io.FileIO(descriptor, "wb")
 
-    def write(self, file: IO[bytes], data: bytes | memoryview) -> None:
+    def write(self, file: IO[bytes], data: bytes) -> None:
         """Writes all of ``data``."""
         view = memoryview(data)
         while view:

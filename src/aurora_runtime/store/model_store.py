@@ -76,13 +76,9 @@ class ModelStore:
         """
         target = layout.version_folder(self.root, model, version)
         folder = layout.staged_version_folder(self.root, model, run_id, secrets.token_hex(6))
-        self._prepare(folder.parent)
         self._refuse_taken(model, version, target)
-        with storage_errors(folder):
-            self.disk.make_folder(folder)
+        self._begin(folder, run_id)
         try:
-            with storage_errors(folder.parent):
-                self._remove_leftovers(folder, run_id)
             descriptor, digest = self._fill(Staging(folder=folder, disk=self.disk), model, version, write)
             self._move_into_place(model, version, folder, target)
         except BaseException:
@@ -90,6 +86,12 @@ class ModelStore:
             raise
         self.sync(model)
         return PublishedVersion(descriptor=descriptor, digest=digest, path=target)
+
+    def check_writable(self, *, model: str, run_id: str) -> None:
+        """Removes leftovers and makes sure that this run could begin to publish. Raises StorageUnavailable."""
+        folder = layout.staged_version_folder(self.root, model, run_id, secrets.token_hex(6))
+        self._begin(folder, run_id)
+        self._discard(folder)
 
     def sync(self, model: str) -> None:
         """Waits until the names of all versions of a model are on the medium."""
@@ -168,14 +170,20 @@ class ModelStore:
 
     # -- steps of publish
 
-    def _prepare(self, staging: Path) -> None:
+    def _begin(self, folder: Path, run_id: str) -> None:
+        """Makes the staged folder, and the folders above it, and removes what dead publishers left."""
+        staging = folder.parent
         with storage_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-        for folder in (staging.parent, staging):
-            with storage_errors(folder), suppress(FileExistsError):
-                self.disk.make_folder(folder)
-            if folder.is_symlink() or not folder.is_dir():
-                raise UnsafePath(path=folder, problem="it is not a folder")
+        for parent in (staging.parent, staging):
+            with storage_errors(parent), suppress(FileExistsError):
+                self.disk.make_folder(parent)
+            if parent.is_symlink() or not parent.is_dir():
+                raise UnsafePath(path=parent, problem="it is not a folder")
+        with storage_errors(folder):
+            self.disk.make_folder(folder)
+        with storage_errors(staging):
+            self._remove_leftovers(folder, run_id)
 
     def _remove_leftovers(self, own: Path, run_id: str) -> None:
         """Removes what this run left earlier, and anything a day older than the folder ``own`` that was just made.
@@ -206,9 +214,7 @@ class ModelStore:
         data = descriptor.to_bytes()
         if len(data) > MAX_DESCRIPTOR_BYTES:
             raise ValueError(f"the descriptor has {len(data)} bytes, more than {MAX_DESCRIPTOR_BYTES}")
-        staging.write_descriptor(data)
-        with storage_errors(staging.folder):
-            self.disk.sync_folder(staging.folder)
+        staging.complete(data)
         return descriptor, digest_of(data)
 
     def _move_into_place(self, model: str, version: int, folder: Path, target: Path) -> None:

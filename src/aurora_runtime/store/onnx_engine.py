@@ -18,6 +18,7 @@ class OnnxEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # its warnings are not JSON and nothing can be done about them
         # The arena would keep the memory of the largest request for ever, and small requests gain nothing from it.
         options.enable_cpu_mem_arena = False
         source = model if isinstance(model, bytes) else str(model)
