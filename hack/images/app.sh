@@ -48,7 +48,7 @@ source_of() { # source_of NAME FOLDER: the code that this image runs, and no mor
 }
 
 app() { # app NAME IMAGE DEPENDENCIES CONTEXT
-  build_image --build-arg "DEPENDENCIES=$3" --build-arg "PROGRAM=aurora_$1" --tag "$2" --file "$here/Dockerfile.app" "$4"
+  build_image --build-arg "DEPENDENCIES=$3" --tag "$2" --file "$here/Dockerfile.$1" "$4"
 }
 
 work=$(mktemp -d)
@@ -60,7 +60,7 @@ for name in "$@"; do
   have_image "$dependencies" || timed "dependencies of aurora-$name" dependencies "$name" "$dependencies"
 
   source_of "$name" "$work/$name/source"
-  image=aurora-$name:$(content_key "$dependencies" "$work/$name/source" "$here/Dockerfile.app")
+  image=aurora-$name:$(content_key "$dependencies" "$work/$name/source" "$here/Dockerfile.$name")
   have_image "$image" || timed "build aurora-$name" app "$name" "$image" "$dependencies" "$work/$name"
   docker tag "$image" "aurora-$name:dev"
   # Of the images of earlier code only their names are left in the way; what they share stays.
