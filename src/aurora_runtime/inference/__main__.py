@@ -4,18 +4,17 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
-from aurora_runtime.contract import TERMINATION_MESSAGE_PATH, ExitCode
+from aurora_runtime.contract import MAX_TERMINATION_MESSAGE_BYTES, TERMINATION_MESSAGE_PATH, ExitCode
 from aurora_runtime.inference.app import serve
 from aurora_runtime.inference.errors import GoldenRowsDiffer, InvalidSettings
+from aurora_runtime.inference.refusal import refusal_text
 from aurora_runtime.inference.settings import InferenceSettings
 from aurora_runtime.logs import configure_logging
-from aurora_runtime.store.errors import ArtifactRefused, ModelNotFound, StorageUnavailable
-from aurora_runtime.store.model_store import ModelStore
+from aurora_runtime.store.errors import ArtifactRefused, ModelNotFound
 
 log = structlog.get_logger(__name__)
 
@@ -31,9 +30,14 @@ def main() -> int:
     try:
         asyncio.run(run(settings))
     except (ArtifactRefused, ModelNotFound, GoldenRowsDiffer) as error:
-        return refuse(error, ExitCode.ARTIFACT_REFUSED)
-    except StorageUnavailable as error:
-        return refuse(error, ExitCode.STORAGE_UNAVAILABLE)
+        text = refusal_text(error)
+        write_termination_message(text)
+        log.error("model refused", reason=type(error).__name__, error=text)
+        return ExitCode.ARTIFACT_REFUSED
+    except Exception as error:
+        write_termination_message(f"{type(error).__name__}: {error}")
+        log.exception("server failed")
+        return ExitCode.FAILED
     return ExitCode.OK
 
 
@@ -47,31 +51,13 @@ async def run(settings: InferenceSettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    store = ModelStore(root=settings.store)
-    version = (
-        settings.version
-        if isinstance(settings.version, int)
-        else await asyncio.to_thread(newest, store, settings.model)
-    )
-    await serve(settings, version=version, stop=stop, hasten=hasten)
+    await serve(settings, stop=stop, hasten=hasten)
 
 
-def newest(store: ModelStore, model: str) -> int:
-    """Highest version in the store. Raises ModelNotFound."""
-    versions = store.versions(model)
-    if not versions:
-        raise ModelNotFound(model=model)
-    return max(versions)
-
-
-def refuse(error: Exception, code: ExitCode) -> ExitCode:
-    """Says why where people look: the last line of the log, and the pod's termination message."""
-    log.error("not served", error=str(error), reason=type(error).__name__)
-    with suppress(OSError):
-        path = Path(TERMINATION_MESSAGE_PATH)
-        if path.exists():
-            path.write_text(f"{type(error).__name__}: {error}")
-    return code
+def write_termination_message(text: str, path: Path = Path(TERMINATION_MESSAGE_PATH)) -> None:
+    """Tells the kubelet, which makes the file: where it is missing this is no pod."""
+    if path.exists():
+        path.write_bytes(text.encode()[:MAX_TERMINATION_MESSAGE_BYTES])
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """The story of a server: listen → fetch → verify → load → golden rows → ready → … → drain → stop."""
 
 import asyncio
+import gc
 import tempfile
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from time import perf_counter
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 from aiohttp import web
@@ -14,52 +15,73 @@ from aiohttp import web
 from aurora_runtime.contract import COUNTERS_PATH
 from aurora_runtime.inference.auth import ApiKeys
 from aurora_runtime.inference.fetch import fetch
+from aurora_runtime.inference.listener import listening
 from aurora_runtime.inference.metrics import ServerMetrics
 from aurora_runtime.inference.model import LoadedModel
-from aurora_runtime.inference.predictor import Predictor
-from aurora_runtime.inference.routes import Routes
+from aurora_runtime.inference.protocol import error_body
+from aurora_runtime.inference.routes import JSON, Routes, State
 from aurora_runtime.inference.settings import InferenceSettings
-from aurora_runtime.store.model_store import LocalModel, ModelStore
+from aurora_runtime.inference.workers import Workers
+from aurora_runtime.store.model_store import ModelStore
 
 log = structlog.get_logger(__name__)
 KEYS_RELOAD_SECONDS: Final = 2.0
-SHUTDOWN_SECONDS: Final = 30.0
-"""How long requests in flight may take to finish after the drain."""
+T = TypeVar("T")
 
 
-async def serve(settings: InferenceSettings, *, version: int, stop: asyncio.Event, hasten: asyncio.Event) -> None:
-    """Serves until ``stop``, then drains. Raises ArtifactRefused, ModelNotFound and GoldenRowsDiffer."""
-    started = perf_counter()
-    metrics = ServerMetrics(model=settings.model, version=str(version), revision=settings.revision)
-    keys = None if settings.api_keys_dir is None else ApiKeys(settings.api_keys_dir)
-    routes = Routes(name=settings.model, revision=settings.revision, keys=keys, metrics=metrics)
-    async with AsyncExitStack() as running:
-        scratch = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="aurora-model-")))
-        if keys is not None:
-            await running.enter_async_context(_kept_fresh(keys))
-        await running.enter_async_context(_listening(metrics_app(metrics), settings.host, settings.metrics_port))
-        await running.enter_async_context(_listening(inference_app(routes, settings), settings.host, settings.port))
+async def serve(settings: InferenceSettings, *, stop: asyncio.Event, hasten: asyncio.Event) -> None:
+    """Serves until ``stop``, drains until ``hasten`` or the time is over, returns when the last request is answered.
 
-        store = ModelStore(root=settings.store)
-        local = await _unless(
-            stop,
-            fetch(store, model=settings.model, version=version, digest=settings.digest, destination=scratch / "model"),
-        )
-        if local is None:
+    Raises ArtifactRefused, ModelNotFound and GoldenRowsDiffer when there is nothing that may be served.
+    """
+    known_version = settings.version if isinstance(settings.version, int) else None
+    metrics = ServerMetrics(model=settings.model, version=known_version, revision=settings.revision)
+    async with AsyncExitStack() as running:  # left in reverse: listeners first, then what they stand on
+        scratch = running.enter_context(tempfile.TemporaryDirectory(prefix="aurora-", ignore_cleanup_errors=True))
+        workers = await running.enter_async_context(Workers(threads=settings.threads, limit=settings.queue_limit))
+        keys = await running.enter_async_context(_fresh_keys(settings.api_keys_dir))
+        routes = Routes(name=settings.model, revision=settings.revision, keys=keys, workers=workers, metrics=metrics)
+        metrics.queue_depth = lambda: workers.waiting
+        for app, name, port in (
+            (metrics_app(metrics), "metrics", settings.metrics_port),
+            (inference_app(routes, settings), "http", settings.port),
+        ):
+            await running.enter_async_context(listening(app, name=name, host=settings.host, port=port))
+
+        model = await _unless(stop, _load(settings, metrics, workers, Path(scratch)))
+        if model is None:
             return
-        model = await asyncio.to_thread(LoadedModel.load, local)
-        predictor = Predictor(model.engine.predict, limit=settings.queue_limit, metrics=metrics)
-        running.callback(predictor.close)
-        routes.serve(model, predictor)
-        seconds = perf_counter() - started
-        metrics.loaded(digest=model.digest, model_format=model.descriptor.format, seconds=seconds)
-        log.info("ready", model=model.name, version=model.version, digest=model.digest, seconds=round(seconds, 3))
+        routes.serve(model)
+        log.info("ready", model=model.name, version=model.version, revision=settings.revision, digest=model.digest)
 
         await stop.wait()
-        routes.draining = True
+        routes.state = State.DRAINING
         log.info("draining", seconds=settings.drain_seconds)
         await _wait(hasten, settings.drain_seconds)
     log.info("stopped")
+
+
+async def _load(settings: InferenceSettings, metrics: ServerMetrics, workers: Workers, scratch: Path) -> LoadedModel:
+    begun = perf_counter()
+    local = await fetch(
+        ModelStore(root=settings.store),
+        model=settings.model,
+        version=settings.version,
+        digest=settings.digest,
+        destination=scratch / "model",
+        workers=workers,
+    )
+    model = await workers.run(LoadedModel.load, local)
+    # What is here now stays: the collector need not look at it again while requests wait.
+    gc.collect()
+    gc.freeze()
+    metrics.loaded(
+        version=local.descriptor.version,
+        digest=local.digest,
+        model_format=local.descriptor.format,
+        seconds=perf_counter() - begun,
+    )
+    return model
 
 
 def inference_app(routes: Routes, settings: InferenceSettings) -> web.Application:
@@ -76,7 +98,10 @@ def metrics_app(metrics: ServerMetrics) -> web.Application:
         return web.Response(body=metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def counters(_: web.Request) -> web.Response:
-        return web.Response(text=metrics.counters().to_json(), content_type="application/json")
+        counted = metrics.counters()
+        if counted is None:
+            return web.Response(status=503, body=error_body("the version is not known yet"), content_type=JSON)
+        return web.Response(text=counted.to_json(), content_type=JSON)
 
     app = web.Application()
     app.router.add_get("/metrics", prometheus)
@@ -85,43 +110,36 @@ def metrics_app(metrics: ServerMetrics) -> web.Application:
 
 
 @asynccontextmanager
-async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[None]:
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port, backlog=1024).start()
-        # With port 0 the system chooses: the log is where one learns which.
-        log.info("listening", addresses=[f"{address[0]}:{address[1]}" for address in runner.addresses])
-        yield
-    finally:
-        await runner.cleanup()
+async def _fresh_keys(folder: Path | None) -> AsyncIterator[ApiKeys | None]:
+    """The keys in the folder, read again every few seconds; None when everybody may ask."""
+    if folder is None:
+        yield None
+        return
+    keys = ApiKeys(folder)
+    await asyncio.to_thread(keys.reload)
 
-
-@asynccontextmanager
-async def _kept_fresh(keys: ApiKeys) -> AsyncIterator[None]:
     async def reload_forever() -> None:
         while True:
             await asyncio.sleep(KEYS_RELOAD_SECONDS)
             await asyncio.to_thread(keys.reload)
 
-    await asyncio.to_thread(keys.reload)
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(reload_forever())
-        try:
-            yield
-        finally:
-            task.cancel()
+    reloading = asyncio.create_task(reload_forever())
+    try:
+        yield keys
+    finally:
+        reloading.cancel()
+        await asyncio.wait((reloading,))
 
 
-async def _unless(stop: asyncio.Event, work: Coroutine[None, None, LocalModel]) -> LocalModel | None:
+async def _unless(stop: asyncio.Event, work: Coroutine[None, None, T]) -> T | None:
     """The result of the work, or None when ``stop`` comes first."""
     working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    if not working.done():
-        working.cancel()
-        return None
-    return working.result()
+    if working.done():
+        return working.result()
+    working.cancel()
+    return None
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -1,12 +1,20 @@
 """What can go wrong in a server.
 
-InferenceError → InvalidSettings, InvalidRequest → InvalidTensor, Unauthorized, NotFound, TooBusy, NotReady,
-GoldenRowsDiffer
+InferenceError
+├── InvalidSettings      a flag or variable that no server can use
+├── GoldenRowsDiffer     the model computes otherwise than it did at training: it must not serve
+├── InvalidRequest       the client must change its request
+│   └── InvalidTensor
+├── Unauthorized
+├── NotFound             another model, or another version of it
+├── UnsupportedMedia
+├── NotReady             time will help
+└── TooBusy
 """
 
 
 class InferenceError(Exception):
-    """Root of this package's errors."""
+    """Base of everything this package raises."""
 
 
 class InvalidSettings(InferenceError):
@@ -15,6 +23,13 @@ class InvalidSettings(InferenceError):
     def __init__(self, *, setting: str, variable: str | None, problem: str) -> None:
         named = f"{setting} (variable {variable})" if variable else setting
         super().__init__(f"{named}: {problem}")
+
+
+class GoldenRowsDiffer(InferenceError):
+    """The loaded model does not give the answers that were recorded at training."""
+
+    def __init__(self, *, output: str, row: int, expected: object, actual: object) -> None:
+        super().__init__(f"golden row {row}: output '{output}' was {expected} at training and is {actual} here")
 
 
 class InvalidRequest(InferenceError):
@@ -29,17 +44,34 @@ class InvalidTensor(InvalidRequest):
 
 
 class Unauthorized(InferenceError):
-    """No valid API key came with the request."""
+    """No valid API key came with the request. ``reason`` is ``missing`` or ``wrong``."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, reason: str) -> None:
+        self.reason = reason
         super().__init__(
-            "a valid API key is needed: send 'Authorization: Bearer <key>' or 'X-API-Key: <key>'; "
-            "the keys are in the Secret that the MLDeployment names"
+            f"API key {reason}: send 'Authorization: Bearer <key>' or 'X-API-Key: <key>' with a key of this model"
         )
 
 
 class NotFound(InferenceError):
-    """No such model, version or path."""
+    """Another model, or another version of it."""
+
+    def __init__(self, *, what: str, asked: str, served: str) -> None:
+        super().__init__(f"{what} '{asked[:100]}' is not served here; this server has '{served}'")
+
+
+class UnsupportedMedia(InferenceError):
+    """The body comes in a form that is not understood."""
+
+    def __init__(self, *, expected: str, given: str) -> None:
+        super().__init__(f"Content-Type: expected {expected}, given {given[:100]}")
+
+
+class NotReady(InferenceError):
+    """The model is not loaded yet, or the server is stopping. ``state`` says which."""
+
+    def __init__(self, *, state: str) -> None:
+        super().__init__(f"the model is not ready: {state}")
 
 
 class TooBusy(InferenceError):
@@ -47,20 +79,3 @@ class TooBusy(InferenceError):
 
     def __init__(self, *, limit: int) -> None:
         super().__init__(f"{limit} requests already wait for a prediction: try again in a second")
-
-
-class NotReady(InferenceError):
-    """The model is not loaded yet, or the server is stopping."""
-
-    def __init__(self) -> None:
-        super().__init__("the model is not ready: try again in a moment")
-
-
-class GoldenRowsDiffer(InferenceError):
-    """The loaded model does not give the answers that were recorded at training."""
-
-    def __init__(self, *, output: str, row: int, expected: object, actual: object) -> None:
-        super().__init__(
-            f"golden row {row}: output '{output}' is {actual}, recorded at training: {expected}; "
-            "this image computes otherwise than the one of training: train anew with this image, or serve with that one"
-        )

@@ -1,97 +1,159 @@
-"""What a server counts, under ``/metrics`` for Prometheus and ``/counters`` for the controller.
+"""What a server counts: ``/metrics`` for Prometheus, ``/counters`` for the controller.
 
-Every series carries ``model``, ``version`` and ``revision``, so that a query can tell a canary from stable.
+Every series carries ``model``, ``version`` and ``revision``, so that a query can tell a canary from stable. All
+numbers belong to the event loop's thread: counting is plain addition, and only a scrape turns it into series.
 """
 
 import time
-from dataclasses import dataclass, field
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import StrEnum
+from itertools import accumulate
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from aurora_runtime.contract import ServingCounters
 
 LABELS: Final = ("model", "version", "revision")
-SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-PHASES: Final = ("decode", "queue", "predict", "encode")
+EDGES: Final = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Upper edges of the histograms, seconds."""
+_BOUNDS: Final = (*map(str, EDGES), "+Inf")
 
 
-@dataclass(kw_only=True)
-class ServerMetrics:
-    """Counters of one server process."""
+class Phase(StrEnum):
+    """What a request spends its time on."""
 
-    model: str
-    version: str
-    revision: str
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    start_time: float = field(default_factory=time.time)
+    DECODE = "decode"
+    QUEUE = "queue"
+    PREDICT = "predict"
+    ENCODE = "encode"
 
-    def __post_init__(self) -> None:
-        labels = (self.model, self.version, self.revision)
-        duration = Histogram(
-            "aurora_inference_duration_seconds",
-            "Time of the phases of an inference request: decode, queue, predict, encode.",
-            (*LABELS, "phase"),
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self._durations = {phase: duration.labels(*labels, phase) for phase in PHASES}
-        self._requests = Counter(
-            "aurora_inference_requests", "Inference requests by HTTP code.", (*LABELS, "code"), registry=self.registry
-        )
-        self._failures = Counter(
-            "aurora_auth_failures", "Requests without a valid API key.", LABELS, registry=self.registry
-        ).labels(*labels)
-        self._in_flight = Gauge(
-            "aurora_inference_in_flight", "Inference requests being answered.", LABELS, registry=self.registry
-        ).labels(*labels)
-        self._queue = Gauge(
-            "aurora_inference_queue_depth", "Requests waiting for a prediction.", LABELS, registry=self.registry
-        ).labels(*labels)
-        self._info = Gauge(
-            "aurora_model_info", "The served model.", (*LABELS, "digest", "format"), registry=self.registry
-        )
-        self._load = Gauge(
-            "aurora_model_load_seconds", "Time from start to ready.", LABELS, registry=self.registry
-        ).labels(*labels)
-        self._total = self._errors = self._current = 0
 
-    def loaded(self, *, digest: str, model_format: str, seconds: float) -> None:
-        self._info.labels(self.model, self.version, self.revision, digest, model_format).set(1)
-        self._load.set(seconds)
+class Histogram:
+    """Counts of seconds by bucket."""
+
+    __slots__ = ("_counts", "_sum")
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(EDGES) + 1)
+        self._sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self._counts[bisect_left(EDGES, seconds)] += 1
+        self._sum += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """(upper edge, how many were at most that)."""
+        return list(zip(_BOUNDS, accumulate(self._counts), strict=True))
+
+    @property
+    def sum_seconds(self) -> float:
+        return self._sum
+
+
+class ServerMetrics(Collector):
+    """Counts of one server process. ``version`` is None until it is known which one ``latest`` is."""
+
+    def __init__(self, *, model: str, version: int | None, revision: str) -> None:
+        self.model = model
+        self.version = version
+        self.revision = revision
+        self.start_time = time.time()
+        self.in_flight = 0
+        self.durations: Mapping[Phase, Histogram] = {phase: Histogram() for phase in Phase}
+        self.accepted_keys: Counter[str] = Counter()
+        self.refused_keys: Counter[str] = Counter()
+        self.queue_depth: Callable[[], int] = lambda: 0
+        self._codes: Counter[int] = Counter()
+        self._loaded: tuple[str, str, float] | None = None
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
 
     def begin(self) -> None:
-        self._current += 1
-        self._in_flight.set(self._current)
+        """An inference request has come."""
+        self.in_flight += 1
 
     def end(self, code: int) -> None:
-        """Counts an answered inference request."""
-        self._current -= 1
-        self._in_flight.set(self._current)
-        self._total += 1
-        self._errors += code >= 500
-        self._requests.labels(self.model, self.version, self.revision, str(code)).inc()
+        """It was answered with this status."""
+        self.in_flight -= 1
+        self._codes[code] += 1
 
-    def observe(self, phase: str, seconds: float) -> None:
-        self._durations[phase].observe(seconds)
+    def loaded(self, *, version: int, digest: str, model_format: str, seconds: float) -> None:
+        """The model is ready, ``seconds`` after the start."""
+        self.version = version
+        self._loaded = (digest, model_format, seconds)
 
-    def queued(self, depth: int) -> None:
-        self._queue.set(depth)
-
-    def refused_key(self) -> None:
-        self._failures.inc()
-
-    def counters(self) -> ServingCounters:
+    def counters(self) -> ServingCounters | None:
+        """None until the version is known."""
+        if self.version is None:
+            return None
         return ServingCounters(
             model=self.model,
-            version=int(self.version),
+            version=self.version,
             revision=self.revision,
             start_time=self.start_time,
-            requests=self._total,
-            errors=self._errors,
-            in_flight=self._current,
+            requests=self._codes.total(),
+            errors=sum(count for code, count in self._codes.items() if code >= 500),
+            in_flight=self.in_flight,
         )
 
     def render(self) -> bytes:
         """Prometheus text format."""
-        return generate_latest(self.registry)
+        return generate_latest(self._registry)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: it spares a collection at registration."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        labels = (self.model, "" if self.version is None else str(self.version), self.revision)
+        requests = CounterMetricFamily(
+            "aurora_inference_requests", "Answered inference requests by HTTP status.", labels=(*LABELS, "code")
+        )
+        for code, count in sorted(self._codes.items()):
+            requests.add_metric((*labels, str(code)), count)
+        yield requests
+
+        durations = HistogramMetricFamily(
+            "aurora_inference_duration_seconds",
+            "Time of an inference request by phase: decode, queue, predict, encode.",
+            labels=(*LABELS, "phase"),
+        )
+        for phase, histogram in self.durations.items():
+            durations.add_metric((*labels, phase), buckets=histogram.buckets(), sum_value=histogram.sum_seconds)
+        yield durations
+
+        yield _gauge("aurora_inference_in_flight", "Inference requests being answered.", labels, self.in_flight)
+        yield _gauge("aurora_inference_queue_depth", "Requests that wait for a worker.", labels, self.queue_depth())
+        yield from self._keys(labels)
+        if self._loaded is not None:
+            digest, model_format, seconds = self._loaded
+            info = GaugeMetricFamily("aurora_model_info", "The served model.", labels=(*LABELS, "digest", "format"))
+            info.add_metric((*labels, digest, model_format), 1)
+            yield info
+            yield _gauge("aurora_model_load_seconds", "Time from start to ready.", labels, seconds)
+
+    def _keys(self, labels: tuple[str, ...]) -> Iterator[Metric]:
+        accepted = CounterMetricFamily(
+            "aurora_inference_authenticated", "Requests by the name of their API key.", labels=(*LABELS, "key")
+        )
+        for name, count in sorted(self.accepted_keys.items()):
+            accepted.add_metric((*labels, name), count)
+        yield accepted
+        refused = CounterMetricFamily(
+            "aurora_inference_unauthorized", "Requests refused for their API key.", labels=(*LABELS, "reason")
+        )
+        for reason in ("missing", "wrong"):
+            refused.add_metric((*labels, reason), self.refused_keys[reason])
+        yield refused
+
+
+def _gauge(name: str, text: str, labels: tuple[str, ...], value: float) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(name, text, labels=LABELS)
+    gauge.add_metric(labels, value)
+    return gauge

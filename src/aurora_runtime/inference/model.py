@@ -1,17 +1,24 @@
-"""A verified copy of a version, loaded: predicts, and has proved that it predicts as at training."""
+"""A verified copy of a version, loaded: it predicts, and has proved that it predicts as it did at training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aurora_runtime.inference.errors import GoldenRowsDiffer
-from aurora_runtime.store.descriptor import Descriptor, Tolerance
+from aurora_runtime.inference.errors import GoldenRowsDiffer, InvalidRequest
+from aurora_runtime.inference.tensors import NUMPY_TYPES, Features
+from aurora_runtime.store import serialization
+from aurora_runtime.store.descriptor import Descriptor, TensorSpec, Tolerance
 from aurora_runtime.store.engine import Engine
 from aurora_runtime.store.model_store import LocalModel
-from aurora_runtime.store.serialization import load
+
+PLATFORMS: Final = {"onnx": "onnx_onnxv1", "joblib": "sklearn_joblib"}
+"""Stored format → ``platform`` of the protocol, ``<project>_<format>``."""
+
+Answers = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +32,7 @@ class LoadedModel:
     @classmethod
     def load(cls, local: LocalModel) -> "LoadedModel":
         """Loads and replays the golden rows. Blocking. Raises ArtifactRefused and GoldenRowsDiffer."""
-        model = cls(descriptor=local.descriptor, digest=local.digest, engine=load(local))
+        model = cls(descriptor=local.descriptor, digest=local.digest, engine=serialization.load(local))
         model.replay_golden_rows()
         return model
 
@@ -33,31 +40,55 @@ class LoadedModel:
     def name(self) -> str:
         return self.descriptor.model
 
-    @property
+    @cached_property
     def version(self) -> str:
+        """As the protocol writes it: a string."""
         return str(self.descriptor.version)
 
+    @cached_property
+    def features(self) -> Features:
+        """What a request must bring."""
+        return Features(tensors=tuple(self.descriptor.signature.inputs))
+
+    @cached_property
+    def outputs(self) -> Mapping[str, TensorSpec]:
+        """What a response may hold, by name, in the signature's order."""
+        return {tensor.name: tensor for tensor in self.descriptor.signature.outputs}
+
+    def predict(self, features: NDArray[np.float64]) -> Answers:
+        """Answers of the signature's datatypes for ``features`` (rows, features). Blocking.
+
+        Raises InvalidRequest for a row without a finite answer: it lies where the model's arithmetic overflows, and
+        JSON has no word for the result.
+        """
+        answers = {name: _typed(array, self.outputs[name]) for name, array in self.engine.predict(features).items()}
+        for name, array in answers.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                row = int(np.argwhere(~np.isfinite(array))[0][0])
+                raise InvalidRequest(f"row {row}: the model has no finite {name} for these values")
+        return answers
+
     def replay_golden_rows(self) -> None:
-        """Raises GoldenRowsDiffer at the first answer that is out of the recorded tolerance."""
+        """Raises GoldenRowsDiffer at the first answer that is outside the recorded tolerance."""
         golden = self.descriptor.golden_rows
         answers = self.engine.predict(np.array(golden.inputs, dtype=np.float64))
         for output, expected in golden.expected.items():
-            difference = first_difference(np.asarray(expected), answers.get(output), golden.tolerance)
-            if difference is not None:
-                actual = None if answers.get(output) is None else answers[output][difference].tolist()
-                raise GoldenRowsDiffer(output=output, row=difference, expected=expected[difference], actual=actual)
+            actual = answers.get(output)
+            row = first_difference(np.array(expected), actual, golden.tolerance)
+            if row is not None:
+                shown = None if actual is None or row >= len(actual) else actual[row].tolist()
+                raise GoldenRowsDiffer(output=output, row=row, expected=expected[row], actual=shown)
 
     def metadata(self) -> dict[str, Any]:
-        """Model metadata of the Open Inference Protocol, from the signature."""
-        descriptor = self.descriptor
-        project = {"onnx": "onnx_onnxv1", "joblib": "sklearn_joblib"}[descriptor.format]
+        """Model metadata of the protocol, from the signature."""
+        signature = self.descriptor.signature
         return {
             "name": self.name,
             "versions": [self.version],
-            "platform": project,
-            "inputs": [_tensor(tensor.name, tensor.datatype, tensor.shape) for tensor in descriptor.signature.inputs],
-            "outputs": [_tensor(tensor.name, tensor.datatype, tensor.shape) for tensor in descriptor.signature.outputs],
-            "properties": {"digest": self.digest, "trained_at": descriptor.created_at},
+            "platform": PLATFORMS[self.descriptor.format],
+            "inputs": [_metadata(tensor) for tensor in signature.inputs],
+            "outputs": [_metadata(tensor) for tensor in signature.outputs],
+            "properties": {"digest": self.digest, "trained_at": self.descriptor.created_at},
         }
 
 
@@ -73,5 +104,10 @@ def first_difference(expected: NDArray[Any], actual: NDArray[Any] | None, tolera
     return None if rows.all() else int(np.argmin(rows))
 
 
-def _tensor(name: str, datatype: str, shape: list[int]) -> Mapping[str, Any]:
-    return {"name": name, "datatype": datatype, "shape": shape}
+def _typed(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+    dtype = NUMPY_TYPES.get(spec.datatype)
+    return array if dtype is None else np.ascontiguousarray(array, dtype=dtype)
+
+
+def _metadata(tensor: TensorSpec) -> dict[str, Any]:
+    return {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}

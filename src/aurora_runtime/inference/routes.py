@@ -1,175 +1,231 @@
 """HTTP only: parse, call, render. Every error leaves as ``{"error": "<text>"}`` with the status that fits it."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from importlib.metadata import version as installed_version
 from time import perf_counter
 from typing import Final
 
+import orjson
 import structlog
 from aiohttp import web
 
-from aurora_runtime.inference.auth import ApiKeys, key_in
-from aurora_runtime.inference.errors import InvalidRequest, NotFound, NotReady, TooBusy, Unauthorized
-from aurora_runtime.inference.metrics import ServerMetrics
+from aurora_runtime.inference.auth import ApiKeys
+from aurora_runtime.inference.errors import (
+    InvalidRequest,
+    NotFound,
+    NotReady,
+    TooBusy,
+    Unauthorized,
+    UnsupportedMedia,
+)
+from aurora_runtime.inference.metrics import Phase, ServerMetrics
 from aurora_runtime.inference.model import LoadedModel
-from aurora_runtime.inference.predictor import Predictor
 from aurora_runtime.inference.protocol import error_body, parse_request, render_response
+from aurora_runtime.inference.workers import Workers
 
 log = structlog.get_logger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 JSON: Final = "application/json"
+REVISION_HEADER: Final = "X-Aurora-Revision"
+VERSION_HEADER: Final = "X-Aurora-Model-Version"
 RETRY_AFTER_SECONDS: Final = "1"
-SERVER_METADATA: Final = b'{"name":"aurora","version":"2","extensions":[]}'
+CLIENT_GONE: Final = 499
+"""Counted, never sent: the client left before its body was complete."""
+
+STATUSES: Final[Mapping[type[Exception], int]] = {
+    InvalidRequest: 400,
+    web.RequestPayloadError: 400,
+    Unauthorized: 401,
+    NotFound: 404,
+    UnsupportedMedia: 415,
+    TooBusy: 503,
+    NotReady: 503,
+    ConnectionError: CLIENT_GONE,
+}
 
 
+class State(StrEnum):
+    """What a server is doing, as an error tells it."""
+
+    LOADING = "it is being loaded"
+    SERVING = "it is served"
+    DRAINING = "the server is stopping"
+
+
+@dataclass(kw_only=True)
 class Routes:
-    """Handlers of one server. The model arrives when it is loaded; ``draining`` ends readiness."""
+    """Handlers of one server. ``model`` arrives when it is loaded; ``state`` decides readiness."""
 
-    def __init__(self, *, name: str, revision: str, keys: ApiKeys | None, metrics: ServerMetrics) -> None:
-        self._name = name
-        self._revision = revision
-        self._keys = keys
-        self._metrics = metrics
-        self._model: LoadedModel | None = None
-        self._predictor: Predictor | None = None
-        self._inputs: list[str] = []
-        self._outputs: list[str] = []
-        self.draining = False
+    name: str
+    revision: str
+    keys: ApiKeys | None
+    workers: Workers
+    metrics: ServerMetrics
+    model: LoadedModel | None = None
+    state: State = State.LOADING
+    headers: dict[str, str] = field(default_factory=dict)
+    """Of every response: which revision and version it comes from."""
 
-    def serve(self, model: LoadedModel, predictor: Predictor) -> None:
+    def __post_init__(self) -> None:
+        self.headers["Content-Type"] = JSON
+        if self.revision:
+            self.headers[REVISION_HEADER] = self.revision
+        self._server = orjson.dumps({"name": "aurora", "version": installed_version("aurora"), "extensions": []})
+
+    def serve(self, model: LoadedModel) -> None:
         """From now on the server is ready."""
-        self._model, self._predictor = model, predictor
-        self._inputs = model.descriptor.signature.feature_names
-        self._outputs = [tensor.name for tensor in model.descriptor.signature.outputs]
+        self.headers[VERSION_HEADER] = model.version
+        self.model, self.state = model, State.SERVING
 
     def add_to(self, app: web.Application) -> None:
         app.router.add_get("/v2", self.server_metadata)
         app.router.add_get("/v2/", self.server_metadata)
         app.router.add_get("/v2/health/live", self.live)
         app.router.add_get("/v2/health/ready", self.ready)
-        for prefix in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-            app.router.add_get(prefix, self.model_metadata)
-            app.router.add_get(f"{prefix}/ready", self.model_ready)
-            app.router.add_post(f"{prefix}/infer", self.infer)
+        # The model's own path stands first and without a variable: that is one dictionary look-up a request.
+        for model in (f"/v2/models/{self.name}", "/v2/models/{model}"):
+            for path in (model, model + "/versions/{version}"):
+                app.router.add_get(path, self.model_metadata)
+                app.router.add_get(path + "/ready", self.model_ready)
+                app.router.add_post(path + "/infer", self.infer)
+
+    # -- endpoints
 
     async def server_metadata(self, _: web.Request) -> web.Response:
-        return web.Response(body=SERVER_METADATA, content_type=JSON)
+        return self._response(self._server)
 
     async def live(self, _: web.Request) -> web.Response:
-        return web.Response(body=b'{"live":true}', content_type=JSON)
+        return self._response(b'{"live":true}')
 
     async def ready(self, _: web.Request) -> web.Response:
-        self._ready_model()
-        return web.Response(body=b'{"ready":true}', content_type=JSON)
+        self._require_ready()
+        return self._response(b'{"ready":true}')
 
     async def model_ready(self, request: web.Request) -> web.Response:
         model = self._addressed(request)
-        return web.json_response({"name": model.name, "ready": True})
+        self._require_ready()
+        return self._response(orjson.dumps({"name": model.name, "ready": True}))
 
     async def model_metadata(self, request: web.Request) -> web.Response:
-        self._authorize(request)
-        return web.json_response(self._addressed(request).metadata())
+        self._authenticate(request)
+        return self._response(orjson.dumps(self._addressed(request).metadata()))
 
     async def infer(self, request: web.Request) -> web.Response:
-        self._metrics.begin()
-        code = 500
+        self.metrics.begin()
+        code = CLIENT_GONE
         try:
             response = await self._infer(request)
             code = response.status
         except Exception as error:
             code = status_of(error)
             raise
-        except asyncio.CancelledError:
-            code = 499  # the client went away: nobody's fault here
-            raise
         finally:
-            self._metrics.end(code)
+            self.metrics.end(code)
         return response
 
     async def _infer(self, request: web.Request) -> web.Response:
-        self._authorize(request)
+        self._authenticate(request)
         model = self._addressed(request)
-        assert self._predictor is not None  # noqa: S101  set together with the model
-        if request.content_type not in (JSON, "application/octet-stream") or "Content-Encoding" in request.headers:
-            raise web.HTTPUnsupportedMediaType(text=f"Content-Type: expected {JSON}, not compressed")
+        _require_json(request)
         body = await request.read()
-        begin = perf_counter()
-        asked = parse_request(body, inputs=self._inputs, outputs=self._outputs)
-        self._metrics.observe("decode", perf_counter() - begin)
-        answers = await self._predictor.predict(asked.features)
-        begin = perf_counter()
-        rendered = render_response(model=model.name, version=model.version, request=asked, answers=answers)
-        self._metrics.observe("encode", perf_counter() - begin)
-        return web.Response(body=rendered, content_type=JSON)
 
-    def _ready_model(self) -> LoadedModel:
-        if self._model is None or self.draining:
-            raise NotReady
-        return self._model
+        begun = perf_counter()
+        asked = parse_request(body, features=model.features, outputs=model.outputs)
+        decoded = perf_counter()
+        job = self.workers.submit(model.predict, asked.features)
+        answers = await job.future
+        predicted = perf_counter()
+        rendered = render_response(asked, answers, model=model.name, version=model.version)
+        encoded = perf_counter()
+
+        durations = self.metrics.durations
+        durations[Phase.DECODE].observe(decoded - begun)
+        durations[Phase.QUEUE].observe(job.started - job.asked)
+        durations[Phase.PREDICT].observe(job.finished - job.started)
+        durations[Phase.ENCODE].observe(encoded - predicted)
+        return self._response(rendered)
+
+    # -- what endpoints share
+
+    def _response(self, body: bytes) -> web.Response:
+        return web.Response(body=body, headers=self.headers)
+
+    def _require_ready(self) -> None:
+        if self.state is not State.SERVING:
+            raise NotReady(state=self.state)
 
     def _addressed(self, request: web.Request) -> LoadedModel:
         """The model that the path names. While draining it still answers: routers need time to notice."""
-        name, version = request.match_info["model"], request.match_info.get("version")
-        if name != self._name:
-            raise NotFound(f"model '{name}' is not here, this server has '{self._name}'")
-        if self._model is None:
-            raise NotReady
-        if version is not None and version != self._model.version:
-            raise NotFound(f"version '{version}' of '{name}' is not here, this server has '{self._model.version}'")
-        return self._model
+        name = request.match_info.get("model", self.name)
+        if name != self.name:
+            raise NotFound(what="model", asked=name, served=self.name)
+        if self.model is None:
+            raise NotReady(state=self.state)
+        version = request.match_info.get("version", self.model.version)
+        if version != self.model.version:
+            raise NotFound(what="version", asked=version, served=self.model.version)
+        return self.model
 
-    def _authorize(self, request: web.Request) -> None:
-        if self._keys is not None and self._keys.name_of(key_in(request.headers)) is None:
-            self._metrics.refused_key()
-            raise Unauthorized
+    def _authenticate(self, request: web.Request) -> None:
+        if self.keys is None:
+            return
+        try:
+            self.metrics.accepted_keys[self.keys.check(request.headers)] += 1
+        except Unauthorized as error:
+            self.metrics.refused_keys[error.reason] += 1
+            raise
 
     @web.middleware
     async def errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Turns errors into statuses, and marks every response with what served it."""
+        """Turns errors into responses; while draining, asks clients to connect anew."""
         try:
             response = await handler(request)
         except Exception as error:  # noqa: BLE001  every error leaves in one form
-            response = error_response(error)
-        response.headers["X-Aurora-Revision"] = self._revision
-        if self.draining:
+            response = error_response(error, self.headers)
+        if self.state is State.DRAINING:
             response.force_close()
         return response
 
 
+def _require_json(request: web.Request) -> None:
+    given = request.headers.get("Content-Type", JSON)
+    if JSON not in (given, request.content_type):
+        raise UnsupportedMedia(expected=JSON, given=given)
+
+
 def status_of(error: Exception) -> int:
-    """HTTP status of an error; what is not foreseen is 500."""
-    match error:
-        case web.HTTPException():
-            return error.status
-        case Unauthorized():
-            return 401
-        case NotFound():
-            return 404
-        case InvalidRequest():
-            return 400
-        case TooBusy() | NotReady():
-            return 503
-    return 500
+    """HTTP status of an error; what nobody foresaw is 500."""
+    if isinstance(error, web.HTTPException):
+        return error.status
+    return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
 
 
-def error_response(error: Exception) -> web.Response:
+def error_response(error: Exception, headers: Mapping[str, str]) -> web.Response:
+    """The response for an error, which is logged when it is ours."""
     status = status_of(error)
-    headers = {}
+    extra = {}
     match error:
         case web.HTTPMethodNotAllowed():
-            message = f"{error.method} is not allowed here: use {', '.join(sorted(error.allowed_methods))}"
-            headers["Allow"] = error.headers["Allow"]
+            allowed = ", ".join(sorted(error.allowed_methods))
+            message = f"method {error.method[:20]}: expected {allowed}"
+            extra["Allow"] = allowed
+        case web.HTTPRequestEntityTooLarge():
+            message = f"body: {error.text}"
         case web.HTTPNotFound():
-            message = "no such path: the model is under /v2/models/<name>"
-        case web.HTTPException():
-            message = error.text or error.reason
+            message = "no such path; the model is under /v2/models/<name>"
+        case web.RequestPayloadError():
+            message = "body: cut off, or not encoded as its headers say"
         case _ if status == 500:
             log.error("a request failed", exc_info=error)
-            message = "internal error: the server's log tells more"
+            message = "internal error; the server's log tells more"
         case _:
             message = str(error)
-    if status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, Unauthorized):
+        wrong = ', error="invalid_token"' if error.reason == "wrong" else ""
+        extra["WWW-Authenticate"] = f'Bearer realm="aurora"{wrong}'
     if status == 503:
-        headers["Retry-After"] = RETRY_AFTER_SECONDS
-    return web.Response(status=status, body=error_body(message), content_type=JSON, headers=headers)
+        extra["Retry-After"] = RETRY_AFTER_SECONDS
+    return web.Response(status=status, body=error_body(message), headers={**headers, **extra})

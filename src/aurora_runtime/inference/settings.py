@@ -1,16 +1,19 @@
 """What a server is told: flags for people, the contract's variables for pods."""
 
 import argparse
-import re
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aurora_runtime import contract
 from aurora_runtime.contract import Variable
 from aurora_runtime.inference.errors import InvalidSettings
+
+MOST_THREADS: Final = 4
+"""One interpreter: more threads only wait for each other."""
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -22,7 +25,9 @@ class InferenceSettings(BaseModel):
 
     store: Annotated[Path, Field(description="root of the store")]
     model: Annotated[str, Field(description="name of the model", min_length=1)]
-    version: Annotated[int | Literal["latest"], Field(description="version number, or latest")] = "latest"
+    version: Annotated[
+        Annotated[int, Field(ge=1)] | Literal["latest"], Field(description="version number, or latest")
+    ] = "latest"
     digest: Annotated[
         str | None, Field(description="digest that the version must have: sha256:…", pattern=r"^sha256:[0-9a-f]{64}$")
     ] = None
@@ -36,8 +41,11 @@ class InferenceSettings(BaseModel):
     drain_seconds: Annotated[
         float, Field(description="how long to serve on after SIGTERM, so that routers notice", ge=0, le=3600)
     ] = 0.0
-    max_body_bytes: Annotated[int, Field(description="largest request body", ge=1024)] = 16 * 1024 * 1024
-    queue_limit: Annotated[int, Field(description="requests that may wait for a prediction", ge=1, le=10_000)] = 256
+    max_body_bytes: Annotated[int, Field(description="largest request body", ge=1024)] = 8 * 1024 * 1024
+    threads: Annotated[int, Field(description="predictions that run at the same time", ge=1, le=64)] = Field(
+        default_factory=lambda: min(MOST_THREADS, len(os.sched_getaffinity(0)))
+    )
+    queue_limit: Annotated[int, Field(description="requests that may wait for a prediction", ge=1, le=10_000)] = 128
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="least level logged")] = "info"
 
     @classmethod
@@ -62,4 +70,5 @@ class InferenceSettings(BaseModel):
 
 
 def flag_of(field: str) -> str:
-    return "--" + re.sub("_", "-", field)
+    """Name of a field on the command line."""
+    return "--" + field.replace("_", "-")

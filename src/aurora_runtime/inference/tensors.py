@@ -1,9 +1,14 @@
-"""Open Inference Protocol tensors ↔ NumPy arrays. Pure.
+"""Open Inference Protocol tensors → the matrix that a model takes. Pure.
 
-Source: Open Inference Protocol v2, "Tensor Data": row-major, flat or nested; datatypes as listed there.
+Source: Open Inference Protocol v2, "Tensor Data": row-major, flat or nested; datatypes as listed there. NumPy
+would take "1.5", None and true for numbers: the types of all elements are checked first, and that makes one
+conversion without surprises enough.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from math import prod
 from typing import Any, Final
 
@@ -11,170 +16,215 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aurora_runtime.inference.errors import InvalidRequest, InvalidTensor
+from aurora_runtime.store.descriptor import INPUT_TENSOR, TensorSpec
 
-NUMPY_TYPES: Final[Mapping[str, str]] = {
-    "BOOL": "bool",
-    "UINT8": "uint8",
-    "UINT16": "uint16",
-    "UINT32": "uint32",
-    "UINT64": "uint64",
-    "INT8": "int8",
-    "INT16": "int16",
-    "INT32": "int32",
-    "INT64": "int64",
-    "FP16": "float16",
-    "FP32": "float32",
-    "FP64": "float64",
+NUMPY_TYPES: Final[Mapping[str, "np.dtype[Any]"]] = {
+    "BOOL": np.dtype(np.bool_),
+    "UINT8": np.dtype(np.uint8),
+    "UINT16": np.dtype(np.uint16),
+    "UINT32": np.dtype(np.uint32),
+    "UINT64": np.dtype(np.uint64),
+    "INT8": np.dtype(np.int8),
+    "INT16": np.dtype(np.int16),
+    "INT32": np.dtype(np.int32),
+    "INT64": np.dtype(np.int64),
+    "FP16": np.dtype(np.float16),
+    "FP32": np.dtype(np.float32),
+    "FP64": np.dtype(np.float64),
 }
 """Datatypes that a numeric feature may come in; BYTES is none of them."""
-WHOLE_MATRIX: Final = "input"
+LARGEST: Final = float(np.finfo(np.float32).max)
+"""Trees compare in single precision, so scikit-learn takes no larger number."""
 MAX_DIMENSIONS: Final = 8
+_SHOWN_NAMES: Final = 20
 
 
-def features_of(inputs: Any, names: Sequence[str]) -> NDArray[np.float64]:
-    """Finite matrix (rows, features), C-contiguous, columns in the order of ``names``.
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """The inputs of a model, in the order of its columns."""
 
-    ``inputs`` is one tensor ``[rows, features]``, or one tensor ``[rows]`` or ``[rows, 1]`` per feature, in any order.
-    Raises InvalidRequest and InvalidTensor.
-    """
-    if not isinstance(inputs, list) or not inputs:
-        raise InvalidRequest("inputs: expected a list of at least one tensor")
-    if len(inputs) == 1 and _name(inputs[0]) not in names:
-        matrix = _whole(inputs[0], len(names))
-    else:
-        matrix = _by_feature(inputs, names)
-    if not np.isfinite(matrix).all():
-        row, column = (int(index) for index in np.argwhere(~np.isfinite(matrix))[0])
+    tensors: Sequence[TensorSpec]
+
+    @cached_property
+    def positions(self) -> Mapping[str, int]:
+        """Name of a feature → its column."""
+        return {tensor.name: column for column, tensor in enumerate(self.tensors)}
+
+    def matrix(self, inputs: object) -> NDArray[np.float64]:
+        """C-contiguous matrix (rows, features) of finite numbers.
+
+        ``inputs`` is one tensor named ``input`` of shape [rows, features], or one tensor of shape [rows] or [rows, 1]
+        per feature, in any order. Raises InvalidRequest and InvalidTensor.
+        """
+        if not isinstance(inputs, list) or not inputs:
+            raise InvalidRequest("inputs: expected a list of at least one tensor")
+        if len(inputs) == 1 and _name_of(inputs[0]) == INPUT_TENSOR and INPUT_TENSOR not in self.positions:
+            matrix = self._whole(inputs[0])
+        else:
+            matrix = self._by_feature(inputs)
+        # One comparison finds NaN (it compares false), infinity and what does not fit single precision.
+        if not np.abs(matrix).max() <= LARGEST:
+            self._refuse_extremes(matrix)
+        return matrix
+
+    def _whole(self, tensor: Mapping[str, Any]) -> NDArray[np.float64]:
+        features = len(self.tensors)
+        array = decode(INPUT_TENSOR, tensor)
+        if array.ndim == 1 and features == 1:
+            array = array[:, np.newaxis]
+        if array.ndim != 2 or array.shape[1] != features:
+            raise InvalidTensor(
+                tensor=INPUT_TENSOR, field="shape", expected=f"[rows, {features}]", given=str(list(array.shape))
+            )
+        for spec in self.tensors:
+            _refuse_narrowing(INPUT_TENSOR, tensor["datatype"], spec)
+        return np.ascontiguousarray(array, dtype=np.float64)
+
+    def _by_feature(self, inputs: list[Any]) -> NDArray[np.float64]:
+        columns: dict[str, NDArray[Any]] = {}
+        for tensor in inputs:
+            name = _name_of(tensor)
+            if name in columns:
+                raise InvalidRequest(f"input '{name[:100]}': given twice")
+            if name not in self.positions:
+                raise InvalidRequest(f"input '{name[:100]}': not an input of this model; expected {self._wanted()}")
+            columns[name] = _column(name, tensor)
+            _refuse_narrowing(name, tensor["datatype"], self.tensors[self.positions[name]])
+        if missing := [name for name in self.positions if name not in columns]:
+            raise InvalidRequest(f"inputs: missing {_listing(missing)}; expected {self._wanted()}")
+        first, rows = inputs[0]["name"], len(columns[inputs[0]["name"]])
+        matrix = np.empty((rows, len(self.tensors)), dtype=np.float64)
+        for name, column in columns.items():
+            if len(column) != rows:
+                raise InvalidTensor(
+                    tensor=name, field="shape", expected=f"[{rows}], as of '{first}'", given=f"[{len(column)}]"
+                )
+            matrix[:, self.positions[name]] = column
+        return matrix
+
+    def _wanted(self) -> str:
+        one_each = f"one tensor of shape [rows] for each of {_listing(list(self.positions))}"
+        if INPUT_TENSOR in self.positions:
+            return one_each
+        return f"one tensor '{INPUT_TENSOR}' of shape [rows, {len(self.tensors)}], or {one_each}"
+
+    def _refuse_extremes(self, matrix: NDArray[np.float64]) -> None:
+        row, column = (int(index) for index in np.argwhere(~(np.abs(matrix) <= LARGEST))[0])
         raise InvalidTensor(
-            tensor=names[column], field=f"data, row {row}", expected="a finite number", given="NaN or infinity"
+            tensor=self.tensors[column].name,
+            field=f"data, row {row}",
+            expected=f"a finite number of at most {LARGEST:.3g} in size",
+            given=str(matrix[row, column]),
         )
-    return matrix
 
 
-def _name(tensor: Any) -> str:
+def decode(name: str, tensor: Mapping[str, Any]) -> NDArray[Any]:
+    """Array of the tensor's shape in the NumPy type of its datatype. Raises InvalidTensor."""
+    shape = _shape_of(name, tensor)
+    datatype = tensor.get("datatype")
+    dtype = NUMPY_TYPES.get(datatype) if isinstance(datatype, str) else None
+    if dtype is None:
+        expected = "one of " + ", ".join(NUMPY_TYPES)
+        raise InvalidTensor(tensor=name, field="datatype", expected=expected, given=_shown(datatype))
+    data = tensor.get("data")
+    if not isinstance(data, list):
+        raise InvalidTensor(tensor=name, field="data", expected="a list", given=_shown(data))
+    return _array(name, _flat(name, data, shape), dtype).reshape(shape)
+
+
+def _name_of(tensor: object) -> str:
     name = tensor.get("name") if isinstance(tensor, dict) else None
-    if not isinstance(name, str) or not name:
-        raise InvalidRequest("inputs: every tensor needs a name")
+    if not isinstance(name, str):
+        raise InvalidRequest("inputs: expected every tensor to be an object with a name")
     return name
 
 
-def _whole(tensor: dict[str, Any], features: int) -> NDArray[np.float64]:
-    array = decode(tensor)
-    if array.ndim == 1 and features == 1:
-        array = array[:, np.newaxis]
-    if array.ndim != 2 or array.shape[1] != features:
-        raise InvalidTensor(
-            tensor=_name(tensor), field="shape", expected=f"[rows, {features}]", given=str(list(array.shape))
-        )
-    return np.ascontiguousarray(array, dtype=np.float64)
-
-
-def _by_feature(inputs: list[Any], names: Sequence[str]) -> NDArray[np.float64]:
-    columns: dict[str, NDArray[Any]] = {}
-    for tensor in inputs:
-        name = _name(tensor)
-        if name in columns:
-            raise InvalidRequest(f"input '{name}': given twice")
-        if name not in names:
-            raise InvalidRequest(f"input '{name}': not an input of this model; expected {_listing(names)}")
-        columns[name] = _column(tensor)
-    if missing := [name for name in names if name not in columns]:
-        raise InvalidRequest(f"inputs: missing {_listing(missing)}; or send one tensor of shape [rows, {len(names)}]")
-    rows = {name: len(column) for name, column in columns.items()}
-    first = rows[names[0]]
-    for name, count in rows.items():
-        if count != first:
-            raise InvalidTensor(
-                tensor=name, field="shape", expected=f"[{first}], as of '{names[0]}'", given=f"[{count}]"
-            )
-    return np.stack([columns[name] for name in names], axis=1, dtype=np.float64, casting="unsafe")
-
-
-def _column(tensor: dict[str, Any]) -> NDArray[Any]:
-    array = decode(tensor)
+def _column(name: str, tensor: Mapping[str, Any]) -> NDArray[Any]:
+    array = decode(name, tensor)
     if array.ndim == 2 and array.shape[1] == 1:
         return array[:, 0]
     if array.ndim != 1:
-        raise InvalidTensor(
-            tensor=_name(tensor), field="shape", expected="[rows] or [rows, 1]", given=str(list(array.shape))
-        )
+        raise InvalidTensor(tensor=name, field="shape", expected="[rows] or [rows, 1]", given=str(list(array.shape)))
     return array
 
 
-def decode(tensor: dict[str, Any]) -> NDArray[Any]:
-    """Array of the tensor's shape in the NumPy type of its datatype. Raises InvalidTensor."""
-    name, shape = _name(tensor), _shape(tensor)
-    datatype = tensor.get("datatype")
-    numpy_type = NUMPY_TYPES.get(datatype) if isinstance(datatype, str) else None
-    if numpy_type is None:
-        raise InvalidTensor(
-            tensor=name, field="datatype", expected="one of " + ", ".join(NUMPY_TYPES), given=repr(datatype)
-        )
-    data = tensor.get("data")
-    if not isinstance(data, list):
-        raise InvalidTensor(tensor=name, field="data", expected="a list", given=type(data).__name__)
-    array = _numbers(name, data, numpy_type)
-    if array.size != prod(shape):
-        raise InvalidTensor(
-            tensor=name, field="data", expected=f"{prod(shape)} elements for shape {shape}", given=f"{array.size}"
-        )
-    if array.ndim > 1 and list(array.shape) != shape:
-        raise InvalidTensor(
-            tensor=name, field="data", expected=f"nested as {shape}, or flat", given=f"nested as {list(array.shape)}"
-        )
-    return array.reshape(shape)
-
-
-def _shape(tensor: dict[str, Any]) -> list[int]:
+def _shape_of(name: str, tensor: Mapping[str, Any]) -> list[int]:
     shape = tensor.get("shape")
-    valid = isinstance(shape, list) and 0 < len(shape) <= MAX_DIMENSIONS
-    if not valid or any(type(size) is not int or size < 0 for size in shape):  # type: ignore[union-attr]
-        raise InvalidTensor(
-            tensor=_name(tensor), field="shape", expected="a list of sizes, such as [1, 8]", given=repr(shape)[:80]
-        )
-    if 0 in shape:  # type: ignore[operator]
-        raise InvalidTensor(tensor=_name(tensor), field="shape", expected="at least one row", given=str(shape))
-    return shape  # type: ignore[return-value]
+    if not isinstance(shape, list) or not 0 < len(shape) <= MAX_DIMENSIONS:
+        raise InvalidTensor(tensor=name, field="shape", expected="a list of sizes", given=_shown(shape))
+    for size in shape:
+        if type(size) is not int or size < 1:
+            raise InvalidTensor(tensor=name, field="shape", expected="sizes of at least 1", given=_shown(shape))
+    return shape
 
 
-def _numbers(name: str, data: list[Any], numpy_type: str) -> NDArray[Any]:
-    """JSON numbers (or booleans for BOOL) as an array; refuses what NumPy would quietly turn into something else."""
+def _flat(name: str, data: list[Any], shape: list[int]) -> list[Any]:
+    """Elements in row-major order. Nesting is followed as deep as the shape goes, and no deeper."""
+    if not data or type(data[0]) is not list:
+        if len(data) != prod(shape):
+            expected = f"{prod(shape)} elements for shape {shape}"
+            raise InvalidTensor(tensor=name, field="data", expected=expected, given=str(len(data)))
+        return data
+    evenly = f"lists nested as shape {shape}, or one flat list"
+    if len(data) != shape[0]:
+        raise InvalidTensor(tensor=name, field="data", expected=evenly, given=f"{len(data)} lists")
+    level = data
+    for axis, size in enumerate(shape[1:], start=1):
+        if set(map(type, level)) != {list} or set(map(len, level)) != {size}:
+            raise InvalidTensor(tensor=name, field="data", expected=evenly, given=f"other lengths on axis {axis}")
+        level = list(chain.from_iterable(level))
+    return level
+
+
+def _array(name: str, elements: list[Any], dtype: "np.dtype[Any]") -> NDArray[Any]:
+    found = set(map(type, elements))
+    match dtype.kind:
+        case "f":
+            _refuse_other(name, elements, found, {float, int}, "numbers")
+            # What is too large for FP16 or FP32 becomes infinity here and is refused for that.
+            with np.errstate(over="ignore"):
+                return np.array(elements, dtype=dtype)
+        case "b":
+            _refuse_other(name, elements, found, {bool}, "true or false")
+            return np.array(elements, dtype=dtype)
+    _refuse_other(name, elements, found, {float, int}, "whole numbers")
+    if float in found:
+        elements = _whole_numbers(name, elements)
     try:
-        array = np.asarray(data)
-    except (ValueError, OverflowError, RecursionError):
-        raise InvalidTensor(
-            tensor=name, field="data", expected="numbers, evenly nested", given="a ragged or too deep list"
-        ) from None
-    if array.dtype.kind not in "iufb":
-        raise InvalidTensor(
-            tensor=name, field="data", expected="numbers", given="something else, or a number out of range"
-        )
-    target = np.dtype(numpy_type)
-    if target.kind == "f":
-        # 1e400 does not fit: it must become infinity here, to be refused for that, and not a warning.
-        with np.errstate(over="ignore"):
-            return array.astype(target)
-    if target.kind == "b":
-        if not np.isin(array, (0, 1)).all():
-            raise InvalidTensor(tensor=name, field="data", expected="true or false", given="other values")
-        return array.astype(target)
-    return _whole_numbers(name, array, target)
+        return np.array(elements, dtype=dtype)
+    except OverflowError:
+        limits = np.iinfo(dtype)
+        expected = f"whole numbers from {limits.min} to {limits.max}"
+        worst = next(value for value in elements if not limits.min <= value <= limits.max)
+        raise InvalidTensor(tensor=name, field="data", expected=expected, given=_shown(worst)) from None
 
 
-def _whole_numbers(name: str, array: NDArray[Any], target: "np.dtype[Any]") -> NDArray[Any]:
-    if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.floor(array)).all()):
-        raise InvalidTensor(tensor=name, field="data", expected=f"whole numbers for {target.name}", given="fractions")
-    bounds = np.iinfo(target)
-    if array.size and not (int(array.min()) >= bounds.min and int(array.max()) <= bounds.max):
-        raise InvalidTensor(
-            tensor=name,
-            field="data",
-            expected=f"{bounds.min} to {bounds.max} for {target.name}",
-            given="a number out of range",
-        )
-    return array.astype(target)
+def _refuse_other(name: str, elements: list[Any], found: set[type], allowed: set[type], expected: str) -> None:
+    if not found <= allowed:
+        index, value = next((i, value) for i, value in enumerate(elements) if type(value) not in allowed)
+        raise InvalidTensor(tensor=name, field=f"data[{index}]", expected=expected, given=_shown(value))
+
+
+def _whole_numbers(name: str, elements: list[Any]) -> list[int]:
+    """JSON does not tell 2.0 from 2, so neither do we."""
+    for value in elements:
+        if value != int(value):
+            raise InvalidTensor(tensor=name, field="data", expected="whole numbers", given=_shown(value))
+    return [int(value) for value in elements]
+
+
+def _refuse_narrowing(name: str, datatype: str, spec: TensorSpec) -> None:
+    """A datatype may be wider or narrower than the signature's, but of a kind that converts without a loss of sense."""
+    expected = NUMPY_TYPES.get(spec.datatype)
+    if expected is not None and not np.can_cast(NUMPY_TYPES[datatype], expected, "same_kind"):
+        raise InvalidTensor(tensor=name, field="datatype", expected=spec.datatype, given=datatype)
+
+
+def _shown(value: object) -> str:
+    text = {True: "true", False: "false", None: "null"}.get(value) if isinstance(value, bool | None) else repr(value)
+    return str(text) if len(str(text)) <= 80 else f"{str(text)[:77]}..."
 
 
 def _listing(names: Sequence[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:20])
-    return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    shown = ", ".join(f"'{name}'" for name in names[:_SHOWN_NAMES])
+    return shown + (f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else "")

@@ -1,0 +1,65 @@
+"""An aiohttp application on an address, which speaks JSON even when the request is no HTTP, and ends gracefully."""
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from aurora_runtime.inference.protocol import error_body
+
+log = structlog.get_logger(__name__)
+FINISH_SECONDS: Final = 30.0
+"""How long requests in flight may take to finish once nobody can connect any more."""
+_BACKLOG: Final = 1024
+
+
+class Protocol(web.RequestHandler):
+    """A connection. What cannot be parsed as HTTP never reaches the application, but is answered in the same form."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,  # noqa: ARG002  of the overridden method
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if status == 500:
+            log.error("a request failed", exc_info=exc)
+        text = "internal error; the server's log tells more" if status == 500 else f"not HTTP: {message or exc}"
+        response = web.Response(status=status, body=error_body(text), content_type="application/json")
+        response.force_close()
+        return response
+
+
+@asynccontextmanager
+async def listening(app: web.Application, *, name: str, host: str, port: int) -> AsyncIterator[None]:
+    """Serves inside the block. At its end no connection is taken, idle ones are closed, requests in flight finish."""
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=FINISH_SECONDS)
+    await runner.setup()
+    try:
+        loop, manager = asyncio.get_running_loop(), runner.server
+        assert manager is not None  # noqa: S101  set by setup
+        try:
+            server = await loop.create_server(
+                lambda: Protocol(manager, loop=loop, access_log=None),  # type: ignore[arg-type]  # None turns it off
+                host,
+                port,
+                backlog=_BACKLOG,
+            )
+        except OSError as error:
+            reason = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror
+            raise OSError(error.errno, f"cannot listen on {host}:{port} ({name}): {reason}") from error
+        # With port 0 the system chooses: the log is where one learns which.
+        log.info("listening", server=name, host=host, port=server.sockets[0].getsockname()[1])
+        try:
+            yield
+        finally:
+            server.close()
+    finally:
+        await runner.cleanup()
