@@ -45,12 +45,16 @@ source_of() { # source_of NAME FOLDER: the code that this image runs, and no mor
       ;;
   esac
   find "$2" -name __pycache__ -prune -exec rm -rf {} +
+  # Enough of an installed distribution for the code to know its own version.
+  mkdir "$2/aurora-$version.dist-info"
+  printf 'Metadata-Version: 2.1\nName: aurora\nVersion: %s\n' "$version" >"$2/aurora-$version.dist-info/METADATA"
 }
 
 app() { # app NAME IMAGE DEPENDENCIES CONTEXT
   build_image --build-arg "DEPENDENCIES=$3" --tag "$2" --file "$here/Dockerfile.$1" "$4"
 }
 
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$repository/pyproject.toml" | head -n 1)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (($#)) || set -- controller runtime
