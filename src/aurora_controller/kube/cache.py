@@ -1,165 +1,161 @@
-"""Everything that reconcilers read: one informer per kind, namespace and selector, shared by all who watch it."""
+"""What reconcilers read: every watched kind, over the watched namespaces, from memory.
+
+One informer per kind, namespace and selector, shared by all who ask for it. Reads never wait and never reach the
+server; what is not there may exist nonetheless, outside a selector or a moment ahead. What they return is shared by
+everybody: treat it as read-only.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
-from aurora_controller.kube.client import KubeClient
 from aurora_controller.kube.clock import Clock
-from aurora_controller.kube.meta import Kind, Manifest, ObjectKey
+from aurora_controller.kube.informer import Handler, Informer, Registration
+from aurora_controller.kube.list_watch import ListWatch
+from aurora_controller.kube.meta import Kind, Manifest, ObjectKey, key_of
 from aurora_controller.kube.reconcile import Watch
-from aurora_controller.kube.reflector import Reflector, Sink
+from aurora_controller.kube.resource_version import ordinal
 from aurora_controller.kube.rest import RestClient
-from aurora_controller.kube.store import ObjectStore
 
 SILENT_SECONDS: Final = 180.0
-"""An informer that heard nothing for so long, not even a bookmark, is not to be trusted."""
-
-
-@dataclass(kw_only=True)
-class Informer:
-    """A store, what keeps it in step, and who is told."""
-
-    kind: Kind
-    namespace: str | None
-    selector: str
-    store: ObjectStore
-    handlers: list[Sink] = field(default_factory=list)
-    reflector: Reflector | None = None
-
-    def __str__(self) -> str:
-        return f"{self.kind.plural} in {self.namespace or 'all namespaces'}"
+"""Three bookmarks missed: what an informer that heard nothing for so long holds is not to be trusted."""
 
 
 class Cache:
-    """Read-only views of the watched objects. What it hands out is shared: never change it.
-
-    ``namespaces`` empty watches the whole cluster. A kind watched under several selectors is read from all of them.
-    """
+    """``rest`` is a pool of its own without limit: each informer holds a connection. No ``namespaces``: all of them."""
 
     def __init__(
         self,
         *,
         rest: RestClient,
-        client: KubeClient,
-        namespaces: Iterable[str],
-        indexed_labels: Iterable[str],
         clock: Clock,
+        namespaces: Iterable[str] = (),
+        indexed_labels: Iterable[str] = (),
     ) -> None:
         self._rest = rest
-        self._client = client
-        self._namespaces: Sequence[str | None] = tuple(namespaces) or (None,)
-        self._labels = tuple(indexed_labels)
         self._clock = clock
+        self._namespaces: Sequence[str | None] = tuple(namespaces) or (None,)
+        self._indexed_labels = tuple(indexed_labels)
         self._informers: dict[tuple[Kind, str | None, str], Informer] = {}
-        self._by_kind: dict[Kind, list[Informer]] = {}
-        self._synced = asyncio.Event()
+        self._by_kind: dict[Kind, list[tuple[str | None, Informer]]] = {}
+        self._is_running = False
+        self._progress = asyncio.Event()
         self.on_any_change: Callable[[], None] = lambda: None
-        """Told after every change that the handlers have been told of."""
+        """Called after the store and the handlers know of new versions, changes or mere bookmarks."""
 
-    # -- before run
+    def subscribe(self, watch: Watch, handler: Handler) -> Sequence[Registration]:
+        """``handler`` hears of every object of ``watch``; one registration per namespace.
 
-    def subscribe(self, watch: Watch, handler: Sink) -> None:
-        """Makes ``watch`` part of the cache; ``handler`` hears of every change of its objects."""
-        for namespace in self._namespaces:
-            place = (watch.kind, namespace, watch.label_selector)
-            informer = self._informers.get(place)
-            if informer is None:
-                informer = Informer(
-                    kind=watch.kind,
-                    namespace=namespace,
-                    selector=watch.label_selector,
-                    store=ObjectStore(indexed_labels=self._labels),
-                )
-                self._informers[place] = informer
-                self._by_kind.setdefault(watch.kind, []).append(informer)
-            informer.handlers.append(handler)
-
-    # -- reading
-
-    def get(self, kind: Kind, key: ObjectKey) -> Manifest | None:
-        for informer in self._informers_of(kind, key.namespace):
-            found = informer.store.get(key)
-            if found is not None:
-                return found
-        return None
-
-    def list(self, kind: Kind, namespace: str | None = None) -> Sequence[Manifest]:
-        found = {
-            key: obj
-            for informer in self._informers_of(kind, namespace)
-            for key, obj in informer.store.items().items()
-            if namespace is None or key.namespace == namespace
-        }
-        return [found[key] for key in sorted(found)]
-
-    def with_label(self, kind: Kind, label: str, value: str, namespace: str | None = None) -> Sequence[Manifest]:
-        """Objects with this label, by an index where the label is indexed."""
-        return [
-            obj
-            for informer in self._informers_of(kind, namespace)
-            for obj in informer.store.with_label(label, value)
-            if namespace is None or obj["metadata"].get("namespace") == namespace
-        ]
-
-    def seen_version(self, kind: Kind, key: ObjectKey) -> str | None:
-        """Version up to which the collection of this object is known; None when it is not watched."""
-        informers = self._informers_of(kind, key.namespace)
-        versions = (informer.store.resource_version for informer in informers)
-        return min(versions, key=lambda version: (len(version), version), default=None)  # as decimal numbers
-
-    def _informers_of(self, kind: Kind, namespace: str | None) -> Sequence[Informer]:
-        return [
-            informer
-            for informer in self._by_kind.get(kind, ())
-            if namespace is None or informer.namespace in (None, namespace)
-        ]
-
-    # -- running
+        A kind and selector that nobody watches yet must be subscribed to before ``run``: RuntimeError.
+        """
+        return [self._informer(watch, namespace).add_handler(handler) for namespace in self._namespaces_of(watch.kind)]
 
     async def run(self) -> None:
-        """Watches everything that was subscribed to. Never returns; what breaks in a handler breaks the process."""
+        """Never returns; an informer that dies takes all with it."""
+        self._is_running = True
         async with asyncio.TaskGroup() as group:
             for informer in self._informers.values():
-                informer.reflector = self._reflector(informer)
-                group.create_task(informer.reflector.run(), name=f"reflector of {informer}")
-
-    def _reflector(self, informer: Informer) -> Reflector:
-        def tell(old: Manifest | None, new: Manifest | None, *, is_initial: bool) -> None:
-            for handler in informer.handlers:
-                handler(old, new, is_initial=is_initial)
-
-        return Reflector(
-            kind=informer.kind,
-            namespace=informer.namespace,
-            label_selector=informer.selector,
-            rest=self._rest,
-            lister=self._client,
-            store=informer.store,
-            on_change=tell,
-            on_progress=self._progressed,
-            clock=self._clock,
-        )
-
-    def _progressed(self) -> None:
-        self.on_any_change()
-        if not self._synced.is_set() and not self.unsynced():
-            self._synced.set()
+                group.create_task(informer.run(), name=f"informer {informer.name}")
 
     async def synced(self) -> None:
         """Returns when every informer has its first state."""
-        await self._synced.wait()
+        while self.unsynced():
+            self._progress.clear()
+            await self._progress.wait()
 
     def unsynced(self) -> Sequence[str]:
-        """Informers without their first state, in words."""
-        return [str(one) for one in self._informers.values() if one.reflector is None or not one.reflector.has_synced]
+        """Informers without a first state, or whose kind is at present not served or not allowed; in words."""
+        return [
+            informer.name if informer.problem is None else f"{informer.name}: {informer.problem}"
+            for informer in self._informers.values()
+            if not informer.has_synced or informer.problem is not None
+        ]
 
     def silent(self) -> Sequence[str]:
-        """Informers that have heard nothing for too long, in words."""
-        now = self._clock.monotonic()
+        """Informers that have heard nothing for too long, not even a bookmark; in words."""
         return [
-            str(one)
-            for one in self._informers.values()
-            if one.reflector is not None and now - one.reflector.last_heard > SILENT_SECONDS
+            f"{informer.name} for {informer.silent_seconds:.0f} s"
+            for informer in self._informers.values()
+            if informer.silent_seconds > SILENT_SECONDS
         ]
+
+    def get(self, kind: Kind, key: ObjectKey) -> Manifest | None:
+        """Raises LookupError for a kind that is not watched, as all reads do: it would never be found."""
+        return next((found for one in self._readable(kind, key.namespace) if (found := one.store.get(key))), None)
+
+    def list(self, kind: Kind, namespace: str | None = None) -> Sequence[Manifest]:
+        return _distinct(self._readable(kind, namespace), lambda informer: informer.store.list(namespace))
+
+    def owned_by(self, kind: Kind, uid: str) -> Sequence[Manifest]:
+        """Objects whose controller is the object with this uid."""
+        return _distinct(self._readable(kind, None), lambda informer: informer.store.owned_by(uid))
+
+    def with_label(self, kind: Kind, label: str, value: str, namespace: str | None = None) -> Sequence[Manifest]:
+        """Without looking at every object where the label is one of ``indexed_labels``."""
+        return _distinct(
+            self._readable(kind, namespace), lambda informer: informer.store.with_label(label, value, namespace)
+        )
+
+    def seen_version(self, kind: Kind, key: ObjectKey) -> str | None:
+        """Up to which version everything in this object's collection has been seen; None when it is not watched.
+
+        Of several informers that may show the object, the one furthest behind counts.
+        """
+        versions = [informer.version for informer in self._covering(kind, key.namespace)]
+        return min(versions, key=lambda version: ordinal(version) or 0, default=None)
+
+    def _informer(self, watch: Watch, namespace: str | None) -> Informer:
+        place = (watch.kind, namespace, watch.label_selector)
+        if place not in self._informers:
+            if self._is_running:
+                raise RuntimeError(f"{watch.kind.plural} must be subscribed to before the cache runs")
+            informer = Informer(
+                name=_name(*place),
+                kind=watch.kind,
+                source=ListWatch(
+                    rest=self._rest,
+                    kind=watch.kind,
+                    namespace=namespace,
+                    label_selector=watch.label_selector,
+                    clock=self._clock,
+                ),
+                clock=self._clock,
+                indexed_labels=self._indexed_labels,
+                on_progress=self._progressed,
+            )
+            self._informers[place] = informer
+            self._by_kind.setdefault(watch.kind, []).append((namespace, informer))
+        return self._informers[place]
+
+    def _namespaces_of(self, kind: Kind) -> Sequence[str | None]:
+        return self._namespaces if kind.namespaced else (None,)
+
+    def _readable(self, kind: Kind, namespace: str | None) -> Sequence[Informer]:
+        if kind not in self._by_kind:
+            raise LookupError(f"{kind.plural} are not watched")
+        return self._covering(kind, namespace)
+
+    def _covering(self, kind: Kind, namespace: str | None) -> Sequence[Informer]:
+        """The informers that may hold objects of this namespace; of all when it is None, or empty (cluster-scoped)."""
+        return [
+            informer
+            for where, informer in self._by_kind.get(kind, ())
+            if not namespace or where is None or where == namespace
+        ]
+
+    def _progressed(self) -> None:
+        self.on_any_change()
+        self._progress.set()
+
+
+def _distinct(informers: Sequence[Informer], read: Callable[[Informer], Sequence[Manifest]]) -> Sequence[Manifest]:
+    """Several selectors of one kind may show the same object."""
+    if len(informers) == 1:
+        return read(informers[0])
+    return list({key_of(obj): obj for informer in informers for obj in read(informer)}.values())
+
+
+def _name(kind: Kind, namespace: str | None, label_selector: str) -> str:
+    name = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
+    name += f" in {namespace}" if namespace else ""
+    return f"{name} with {label_selector}" if label_selector else name

@@ -130,6 +130,12 @@ LEADER_SLOWPATH: Final = Counter(
 EVENTS_DISCARDED: Final = Counter(
     "events_discarded", "Kubernetes Events that were not sent, by why.", ["why"], registry=REGISTRY
 )
+WATCH_EVENTS_SKIPPED: Final = Counter(
+    "watch_events_skipped",
+    "Events and listed objects that could not be understood and were left out.",
+    ["kind", "why"],
+    registry=REGISTRY,
+)
 LOOP_LAG_SECONDS: Final = Histogram(
     "event_loop_lag_seconds",
     "How much later than asked the event loop woke a timer: what one blocking step costs everybody.",

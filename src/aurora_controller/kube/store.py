@@ -5,14 +5,15 @@ sees one without the other. What comes out is shared by all readers: treat it as
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
-from aurora_controller.kube.meta import Manifest, ObjectKey, key_of, labels_of
+from aurora_controller.kube.meta import Manifest, ObjectKey, key_of, labels_of, uid_of
 
 Change: TypeAlias = tuple[Manifest | None, Manifest | None]
 """An object before and after: (None, new), (old, new) or (old, None)."""
 
 _Index: TypeAlias = dict[tuple[str, str], dict[ObjectKey, None]]
+_Entry = TypeVar("_Entry")
 
 
 class Store:
@@ -102,3 +103,18 @@ class Store:
             for label, value in labels_of(obj).items():
                 if label in self._indexed_labels:
                     yield self._by_label, (label, value)
+
+
+def _discard(index: dict[_Entry, dict[ObjectKey, None]], entry: _Entry, key: ObjectKey) -> None:
+    keys = index[entry]
+    del keys[key]
+    if not keys:
+        del index[entry]
+
+
+def _is_same(old: Manifest | None, new: Manifest) -> bool:
+    return old is not None and _state_of(old) == _state_of(new)
+
+
+def _state_of(obj: Manifest) -> tuple[str, str]:
+    return uid_of(obj), obj["metadata"].get("resourceVersion", "")

@@ -5,7 +5,7 @@ is part of. Silence is measured here too: a connection whose other end is gone l
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +46,7 @@ class WatchEvent:
 
 async def watch(
     rest: RestClient, path: str, *, params: Mapping[str, str], patience: Callable[[], float], clock: Clock
-) -> AsyncIterator[list[WatchEvent]]:
+) -> AsyncGenerator[list[WatchEvent]]:
     """Events as they come, all that arrived together in one list, until the server ends the stream.
 
     ``patience`` is asked before each wait how many seconds of silence to bear. An ERROR event is raised as the
@@ -93,7 +93,7 @@ class LineBuffer:
 
 async def _chunks(
     response: aiohttp.ClientResponse, patience: Callable[[], float], clock: Clock
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     """The body as it arrives, with everything that sockets can raise turned into ours."""
     while True:
         seconds = patience()
