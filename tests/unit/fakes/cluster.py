@@ -77,11 +77,19 @@ class FakeCluster:
         try:
             yield
         finally:
-            self._is_held_back = False
-            for place in sorted(self._live.keys() | self._seen.keys()):
-                self._show(place)
-            self.seen_version = self._version
-            self.on_any_change()
+            self.resume_cache()
+
+    def resume_cache(self) -> None:
+        """The cache catches up with everything it was held back from."""
+        self._is_held_back = False
+        for place in sorted(self._live.keys() | self._seen.keys()):
+            self._show(place)
+        self.seen_version = self._version
+        self.on_any_change()
+
+    def forget_handlers(self) -> None:
+        """As when a process ends: nobody listens any more."""
+        self._handlers.clear()
 
     # The client.
 
