@@ -104,7 +104,9 @@ class ModelStore:
     def versions(self, model: str) -> list[int]:
         """Numbers of the published versions, ascending; empty for an unknown model."""
         folder = layout.model_folder(self.root, model)
-        return [number for number in self._numbers(model) if (folder / str(number) / layout.DESCRIPTOR_FILE).is_file()]
+        numbers = self._numbers(model)
+        with storage_errors(folder):
+            return [number for number in numbers if (folder / str(number) / layout.DESCRIPTOR_FILE).is_file()]
 
     def highest(self, model: str) -> int:
         """Highest number in use, published or not; 0 when there is none."""
@@ -164,7 +166,8 @@ class ModelStore:
                     on_progress(done, published.descriptor.size_bytes)
         except BaseException:
             for file in published.descriptor.files:
-                layout.file_in(destination, file.name).unlink(missing_ok=True)
+                with suppress(OSError):
+                    layout.file_in(destination, file.name).unlink()
             raise
         return LocalModel(descriptor=published.descriptor, digest=published.digest, path=destination)
 
@@ -174,11 +177,14 @@ class ModelStore:
         """Makes the staged folder, and the folders above it, and removes what dead publishers left."""
         staging = folder.parent
         with storage_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-        for parent in (staging.parent, staging):
+            self.root.parent.mkdir(parents=True, exist_ok=True)
+        for parent in (self.root, staging.parent, staging):
             with storage_errors(parent), suppress(FileExistsError):
                 self.disk.make_folder(parent)
-            if parent.is_symlink() or not parent.is_dir():
+        for parent in (staging.parent, staging):
+            with storage_errors(parent):
+                mode = parent.lstat().st_mode
+            if not stat.S_ISDIR(mode):
                 raise UnsafePath(path=parent, problem="it is not a folder")
         with storage_errors(folder):
             self.disk.make_folder(folder)
