@@ -44,7 +44,7 @@ class ControllerSettings(BaseModel):
     pod_namespace: Annotated[
         str,
         Field(description="Set the namespace of this pod (downward API metadata.namespace); the Lease is kept there"),
-    ] = ""
+    ] = "aurora-system"
     pod_name: Annotated[str, Field(description="Set the name of this pod (downward API metadata.name)")] = ""
     host_template: Annotated[
         str,

@@ -7,6 +7,11 @@ GROUP: Final = "aurora.io"
 FIELD_MANAGER: Final = "aurora-controller"
 """The one field manager of everything the controller applies."""
 
+INTENT: Final = "aurora.io/intent"
+"""Annotation on everything the controller applies: hash of what it asked for, by which it sees that a field left."""
+REPORTER: Final = "aurora.io/controller"
+"""Who speaks in Events."""
+
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY_AURORA: Final = "aurora"
 """On every child; the controller watches built-in kinds through this label alone."""
