@@ -1,14 +1,21 @@
-"""Reads what matters to one MLModel into one frozen value."""
+"""Reads what matters to one MLModel into one frozen value.
 
-from collections.abc import Sequence
+An object of another kind that is not as the schema says (stored by an older one, or edited by hand) is passed over: it
+must not keep a model from being told about all the others.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aurora_controller.api import labels
 from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB
-from aurora_controller.api.v1alpha1.mlmodel import ServedBy
+from aurora_controller.api.v1alpha1.mltrainingjob import RunPhase
 from aurora_controller.kube.meta import Kind, Manifest, ObjectKey, is_deleting, key_of, uid_of
 from aurora_controller.kube.reconcile import Request
+
+STABLE = "stable"
+CANARY = "canary"
 
 
 class ObjectReader(Protocol):
@@ -20,12 +27,46 @@ class ObjectReader(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOfJob:
-    """The present run of an MLTrainingJob, as far as its reservation is concerned."""
+class Version:
+    """An MLModelVersion, as far as the registry is concerned."""
 
-    job_uid: str
-    id: str | None
+    manifest: Manifest
     number: int
+    run: str
+    trained_by: tuple[str, str]
+    """Name and uid of the MLTrainingJob that reserved the number."""
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        return self.manifest.get("status") or {}
+
+    @property
+    def digest(self) -> str | None:
+        """Present once the version is published and its facts are recorded."""
+        return self.status.get("digest")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRun:
+    """An MLTrainingJob and its present run, as far as reservations are concerned."""
+
+    job: tuple[str, str]
+    """Name and uid of the MLTrainingJob."""
+    id: str | None = None
+    """None while it has no run."""
+    number: int = 0
+    version: int | None = None
+    """The number that the run holds now."""
+    is_succeeded: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Server:
+    """An MLDeployment and the version it serves in one role."""
+
+    name: str
+    role: str
+    version: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,43 +75,80 @@ class Observation:
 
     key: ObjectKey
     model: Manifest | None
-    versions: Sequence[Manifest]
+    versions: Sequence[Version]
     """By number."""
-    runs: Sequence[RunOfJob]
-    """Of the MLTrainingJobs of this namespace."""
-    served_by: Sequence[ServedBy]
+    runs: Sequence[JobRun]
+    """Of this model's MLTrainingJobs."""
+    servers: Sequence[Server]
+    """By name, stable before canary."""
+    referred_numbers: frozenset[int] = frozenset()
+    """Numbers that the status of a training job or deployment of this model still names."""
 
 
 def observe(cache: ObjectReader, request: Request) -> Observation | None:
-    """None when there is neither the model nor a version of it."""
+    """None when there is neither the model nor a version of it, or the model is being deleted."""
     model = cache.get(ML_MODEL, request)
-    versions = [
-        version
-        for version in cache.with_label(ML_MODEL_VERSION, labels.MODEL, request.name, request.namespace)
-        if not is_deleting(version)
-    ]
+    labelled = cache.with_label(ML_MODEL_VERSION, labels.MODEL, request.name, request.namespace)
+    versions = [_version(manifest) for manifest in _of_model(labelled, request.name)]
     if (model is None and not versions) or (model is not None and is_deleting(model)):
         return None
+    jobs = _of_model(cache.list(ML_TRAINING_JOB, request.namespace), request.name)
+    deployments = _of_model(cache.list(ML_DEPLOYMENT, request.namespace), request.name)
     return Observation(
         key=request,
         model=model,
-        versions=sorted(versions, key=lambda version: int(version["spec"]["version"])),
-        runs=[_run_of(job) for job in cache.list(ML_TRAINING_JOB, request.namespace) if not is_deleting(job)],
-        served_by=_servers(cache.list(ML_DEPLOYMENT, request.namespace), request.name),
+        versions=sorted(versions, key=lambda version: version.number),
+        runs=[_run(job) for job in jobs],
+        servers=sorted((server for item in deployments for server in _servers(item)), key=_name_then_stable_first),
+        referred_numbers=frozenset(_numbers_in_status([*jobs, *deployments])),
     )
 
 
-def _run_of(job: Manifest) -> RunOfJob:
-    run: dict[str, Any] = (job.get("status") or {}).get("run") or {}
-    return RunOfJob(job_uid=uid_of(job), id=run.get("id"), number=run.get("number", 0))
-
-
-def _servers(deployments: Sequence[Manifest], model: str) -> list[ServedBy]:
-    followers = [deployment for deployment in deployments if deployment["spec"]["modelName"] == model]
+def _of_model(manifests: Iterable[Manifest], model: str) -> list[Manifest]:
     return [
-        ServedBy(name=key_of(deployment).name, role=role, version=status[role]["version"])
-        for deployment in sorted(followers, key=lambda item: key_of(item).name)
-        for status in [deployment.get("status") or {}]
-        for role in ("stable", "canary")
+        manifest
+        for manifest in manifests
+        if (manifest.get("spec") or {}).get("modelName") == model and not is_deleting(manifest)
+    ]
+
+
+def _version(manifest: Manifest) -> Version:
+    spec = manifest["spec"]
+    trained_by = spec.get("trainedBy") or {}
+    return Version(
+        manifest=manifest,
+        number=spec["version"],
+        run=spec.get("run", ""),
+        trained_by=(trained_by.get("name", ""), trained_by.get("uid", "")),
+    )
+
+
+def _run(job: Manifest) -> JobRun:
+    run: Mapping[str, Any] = (job.get("status") or {}).get("run") or {}
+    return JobRun(
+        job=(key_of(job).name, uid_of(job)),
+        id=run.get("id"),
+        number=run.get("number", 0),
+        version=run.get("version"),
+        is_succeeded=run.get("phase") == RunPhase.SUCCEEDED,
+    )
+
+
+def _servers(deployment: Manifest) -> list[Server]:
+    status = deployment.get("status") or {}
+    return [
+        Server(name=key_of(deployment).name, role=role, version=status[role]["version"])
+        for role in (STABLE, CANARY)
         if status.get(role)
     ]
+
+
+def _name_then_stable_first(server: Server) -> tuple[str, bool]:
+    return server.name, server.role != STABLE
+
+
+def _numbers_in_status(manifests: Iterable[Manifest]) -> Iterable[int]:
+    for manifest in manifests:
+        status = manifest.get("status") or {}
+        holders = (status, *(status.get(name) or {} for name in ("run", STABLE, CANARY, "previous")))
+        yield from (holder["version"] for holder in holders if isinstance(holder.get("version"), int))

@@ -8,7 +8,8 @@ from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MOD
 from aurora_controller.kube.meta import Manifest, ObjectKey, PolicyRule, key_of
 from aurora_controller.kube.reconcile import Create, PatchStatus, Plan, Request, Watch, Write
 from aurora_controller.registry.observation import ObjectReader, Observation, observe
-from aurora_controller.registry.status import READY, model_status, version_status
+from aurora_controller.registry.states import READY, version_status
+from aurora_controller.registry.status import model_status
 
 
 class RegistryReconciler:
@@ -37,7 +38,7 @@ class RegistryReconciler:
 
     def plan(self, observed: Observation, now: datetime) -> Plan:
         writes: list[Write] = [
-            PatchStatus(existing=version, kind=ML_MODEL_VERSION, status=version_status(version, observed, now))
+            PatchStatus(existing=version.manifest, kind=ML_MODEL_VERSION, status=version_status(version, observed, now))
             for version in observed.versions
         ]
         if observed.model is None:
@@ -50,8 +51,9 @@ class RegistryReconciler:
 
 
 def _model_of(obj: Manifest) -> Iterable[Request]:
-    """All of Aurora's other kinds name their model the same way."""
-    return (ObjectKey(key_of(obj).namespace, obj["spec"]["modelName"]),)
+    """All of Aurora's other kinds name their model the same way; one unlike its schema may name none."""
+    model = (obj.get("spec") or {}).get("modelName")
+    return (ObjectKey(key_of(obj).namespace, model),) if model else ()
 
 
 def _new_model(key: ObjectKey) -> Manifest:
