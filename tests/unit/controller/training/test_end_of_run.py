@@ -158,6 +158,16 @@ async def test_a_deleted_pod_is_a_lost_report_and_no_failure() -> None:
     assert (world.status["run"]["failures"], world.status["run"]["restarts"]) == (0, 1)
 
 
+async def test_a_job_that_is_going_is_not_judged() -> None:
+    world = await a_running_world()
+    world.end(JOB_V1, exit_code=143)
+    world.objects[JOB.kind, ObjectKey(NAMESPACE, JOB_V1)]["metadata"]["deletionTimestamp"] = "2026-11-23T10:00:00Z"
+    world.advance(60)
+    plan = await world.settle()
+    assert world.status["run"]["failures"] == 0
+    assert plan.requeue_after_seconds is not None
+
+
 async def test_a_vanished_pod_is_believed_only_after_a_while() -> None:
     """The cache of pods may be behind that of Jobs."""
     world = await a_running_world()

@@ -195,6 +195,17 @@ async def test_a_change_made_while_the_last_attempt_ran_gets_its_own_attempt() -
     assert "housing-rf-v1-2" in world.jobs
 
 
+async def test_a_change_that_a_retry_has_taken_up_is_not_tried_once_more() -> None:
+    world = await a_started_world(backoff_limit=1)
+    world.start_pods()
+    await world.settle()
+    world.edit(resources={"limits": {"memory": "8Gi"}})
+    await fail(world, times=2)
+    await world.settle()
+    assert world.status["phase"] == "Failed"
+    assert world.jobs == ["housing-rf-v1-1", "housing-rf-v1-2"]
+
+
 async def test_a_retry_uses_what_the_spec_says_by_then() -> None:
     world = await a_started_world()
     world.start_pods()
