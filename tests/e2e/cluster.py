@@ -89,7 +89,7 @@ class Cluster:
         output = self.kubectl("get", "-n", namespace, kind, name, "-o", "json", "--ignore-not-found")
         return json.loads(output) if output else None
 
-    def list(self, namespace: str, kind: str, selector: str = "") -> list[Manifest]:
+    def objects(self, namespace: str, kind: str, selector: str = "") -> list[Manifest]:
         items: list[Manifest] = json.loads(self.kubectl("get", "-n", namespace, kind, "-o", "json", "-l", selector))[
             "items"
         ]

@@ -59,7 +59,7 @@ class Model:
 
     def versions(self) -> dict[int, str]:
         """State by number of all versions of this model."""
-        objects = self.cluster.list(self.namespace, "mlmodelversions", f"aurora.io/model={self.name}")
+        objects = self.cluster.objects(self.namespace, "mlmodelversions", f"aurora.io/model={self.name}")
         return {obj["spec"]["version"]: obj.get("status", {}).get("state", "") for obj in objects}
 
 
@@ -142,4 +142,4 @@ class Service:
         )
 
     def children(self, kind: str) -> list[Manifest]:
-        return self.cluster.list(self.namespace, kind, f"aurora.io/deployment={self.name}")
+        return self.cluster.objects(self.namespace, kind, f"aurora.io/deployment={self.name}")

@@ -38,7 +38,7 @@ class Killer:
 
     def _kill(self) -> None:
         """The process, on the node, and its pod with it: a restart in place would be delayed more and more."""
-        pods = self._cluster.list(CONTROLLER_NAMESPACE, "pods", "app.kubernetes.io/name=aurora-controller")
+        pods = self._cluster.objects(CONTROLLER_NAMESPACE, "pods", "app.kubernetes.io/name=aurora-controller")
         command = ["docker", "exec", self._cluster.node, "pkill", "-9", "-f", "aurora_controller"]
         if subprocess.run(command, check=False, capture_output=True, timeout=30).returncode != 0:  # noqa: S603
             return
@@ -66,7 +66,7 @@ def test_a_controller_killed_at_random_moments_ends_in_the_same_state(cluster: C
     assert model.versions() == {1: "Ready", 2: "Ready", 3: "Ready"}
     stored = sorted(p.name for p in (cluster.models_dir / NAMESPACE / model.name).iterdir() if p.name.isdigit())
     assert stored == ["1", "2", "3"]
-    jobs = cluster.list(NAMESPACE, "jobs")
+    jobs = cluster.objects(NAMESPACE, "jobs")
     assert sorted(job["metadata"]["name"] for job in jobs) == [f"{model.job}-v{n}-1" for n in (1, 2, 3)]
     answer = ask_until(service.endpoint(), [TINY_ROW], status=200, seconds=30)
     assert answer.version == "2"

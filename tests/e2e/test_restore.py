@@ -22,7 +22,7 @@ def test_everything_but_storage_and_manifests_can_be_lost(cluster: Cluster) -> N
     for kind in ("mldeployments", "mltrainingjobs", "mlmodelversions", "mlmodels"):
         cluster.kubectl("delete", "-n", NAMESPACE, kind, "--all", "--wait=true", "--timeout=60s")
     for kind in ("jobs", "deployments", "services", "ingresses", "secrets", "pods"):
-        for obj in cluster.list(NAMESPACE, kind, "app.kubernetes.io/managed-by=aurora"):
+        for obj in cluster.objects(NAMESPACE, kind, "app.kubernetes.io/managed-by=aurora"):
             cluster.wait_gone(NAMESPACE, kind, obj["metadata"]["name"], seconds=90)
 
     cluster.apply(

@@ -76,7 +76,7 @@ def test_a_second_deployment_on_the_same_host_and_path_is_told_who_holds_it(tiny
     ready = condition_of(conflicted, "Ready")
     assert ready is not None
     assert "holder" in ready["message"]
-    assert tiny.cluster.list(tiny.namespace, "deployments", "aurora.io/deployment=latecomer") == []
+    assert tiny.cluster.objects(tiny.namespace, "deployments", "aurora.io/deployment=latecomer") == []
 
 
 def test_every_deleted_child_comes_back(tiny: Model) -> None:

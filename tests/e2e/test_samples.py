@@ -70,7 +70,7 @@ def test_every_pod_runs_restricted_and_without_a_token(cluster: Cluster, service
     namespace = cluster.get("", "namespace", NAMESPACE)
     assert namespace is not None
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    pods = cluster.list(NAMESPACE, "pods")
+    pods = cluster.objects(NAMESPACE, "pods")
     assert {pod["metadata"]["labels"]["app.kubernetes.io/component"] for pod in pods} == {"trainer", "server"}
     for pod in pods:
         assert pod["spec"]["automountServiceAccountToken"] is False
