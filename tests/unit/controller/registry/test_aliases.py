@@ -103,7 +103,11 @@ async def test_the_history_keeps_the_last_twenty_moves() -> None:
 @pytest.mark.parametrize(
     ("entries", "writer"),
     [
-        pytest.param([managed_by("flux", "champion"), managed_by("kubectl", "beta")], "flux", id="who owns the pin"),
+        pytest.param(
+            [managed_by("flux", "champion", time="2026-01-01T00:00:00Z"), managed_by("kubectl", "beta")],
+            "flux",
+            id="who owns the pin",
+        ),
         pytest.param(
             [managed_by("old", "champion", time="2026-01-01T00:00:00Z"), managed_by("new", "champion")],
             "new",
