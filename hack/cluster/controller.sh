@@ -4,14 +4,30 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=hack/cluster/env.sh
 source "$here/env.sh"
-manifests() { k apply --server-side --force-conflicts -k "$repository/config/default"; }
-timed "CRDs, roles and controller" manifests
 
+# The tag stays :dev, so the pod template has to say which content it means.
 image=$(docker image inspect --format '{{.Id}}' aurora-controller:dev)
-ready() {
-  # The tag stays :dev, so the pod template has to say which content it means.
-  k patch deployment aurora-controller --namespace aurora-system --type merge --field-manager hack \
-    --patch "{\"spec\": {\"template\": {\"metadata\": {\"annotations\": {\"aurora.io/image-id\": \"${image#sha256:}\"}}}}}"
-  REQUEST_TIMEOUT=0 k rollout status deployment/aurora-controller --namespace aurora-system --timeout 120s
+overlay=$state/controller
+mkdir -p "$overlay"
+cat >"$overlay/kustomization.yaml" <<END
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: ["$(realpath --relative-to "$overlay" "$repository/config/default")"]
+patches:
+  - target: {kind: Deployment, name: aurora-controller}
+    patch: |
+      apiVersion: apps/v1
+      kind: Deployment
+      metadata: {name: aurora-controller}
+      spec: {template: {metadata: {annotations: {hack/image-id: "${image#sha256:}"}}}}
+END
+
+install() {
+  k apply --server-side --force-conflicts -k "$overlay"
+  REQUEST_TIMEOUT=0 k rollout status deployment/aurora-controller --namespace aurora-system --timeout 120s || {
+    k get pods --namespace aurora-system
+    k logs deployment/aurora-controller --namespace aurora-system --tail 20
+    return 1
+  }
 }
-timed "controller ready" ready
+timed "CRDs, roles and controller" install
