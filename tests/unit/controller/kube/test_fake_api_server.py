@@ -1,0 +1,18 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from aurora_controller.kube.config import StaticConfig
+from aurora_controller.kube.rest import RestClient
+from tests.shared.api_server_conformance import CONFIG_MAP, PROBE, Api, ApiServerConformance
+from tests.unit.fakes.api_server import FakeAPIServer
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Api]:
+    async with FakeAPIServer(CONFIG_MAP, PROBE) as server, RestClient(StaticConfig(server.url)) as rest:
+        yield Api(rest=rest, namespace="conformance")
+
+
+class TestFakeApiServer(ApiServerConformance):
+    """The fake promises what a real server does."""
