@@ -179,7 +179,7 @@ class Descriptor(Draft):
     def from_bytes(cls, data: bytes) -> "Descriptor":
         """Raises ValueError when the bytes are not a descriptor that this code understands."""
         try:
-            content = json.loads(data)
+            content = json.loads(data.decode())
         except (UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"not JSON: {error}") from error
         found = content.get("schemaVersion") if isinstance(content, dict) else None
@@ -194,7 +194,8 @@ class Descriptor(Draft):
 
     def to_bytes(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces, no NaN, UTF-8."""
-        content = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        # Not pydantic's JSON mode: it turns NaN into null without a word.
+        content = self.model_dump(by_alias=True, exclude_none=True)
         return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
     @property

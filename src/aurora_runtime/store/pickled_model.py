@@ -48,6 +48,7 @@ _NAMES: Final = frozenset(
         "numpy.random._pickle.__bit_generator_ctor",
         "numpy.random._pickle.__generator_ctor",
         "numpy.random._pickle.__randomstate_ctor",
+        "numpy.random.bit_generator.SeedSequence",
         "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
         "sklearn.metrics._dist_metrics.newObj",
         "sklearn.neighbors._ball_tree.newObj",
