@@ -46,7 +46,7 @@ class Cluster:
         )
 
     def run(self, *args: str, stdin: str | None = None, check: bool = True) -> "subprocess.CompletedProcess[str]":
-        result = subprocess.run(  # noqa: S603
+        result = subprocess.run(
             [self.kubectl_path, "--kubeconfig", self.kubeconfig, *args],
             input=stdin,
             capture_output=True,
@@ -124,11 +124,11 @@ class Cluster:
         def read() -> None:
             # The server ends a watch after some minutes: begin again, the first events repeat the state.
             while not stopped.is_set():
-                with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:  # noqa: S603
+                with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
                     processes.append(process)
                     assert process.stdout is not None
-                    for event in documents(process.stdout):
-                        events.put(event)
+                    for line in process.stdout:
+                        events.put(json.loads(line))
 
         processes: list[subprocess.Popen[str]] = []
         reader = Thread(target=read, daemon=True)
@@ -186,7 +186,7 @@ class Cluster:
         """The claim aurora-models on a folder of its own."""
         script = ROOT / "hack" / "cluster" / "volume.sh"
         env = {**os.environ, "AURORA_CLUSTER": self.node.removesuffix("-control-plane")}
-        subprocess.run([str(script), namespace], check=True, capture_output=True, env=env, timeout=60)  # noqa: S603
+        subprocess.run([str(script), namespace], check=True, capture_output=True, env=env, timeout=60)
 
     def writes_by_controller(self, since: int) -> list[str]:
         """``verb resource namespace/name`` of the controller's writes after this position of the audit log, Lease excepted."""
@@ -209,18 +209,6 @@ class Cluster:
 
     def audit_position(self) -> int:
         return self.audit_log.stat().st_size
-
-
-def documents(lines: Iterable[str]) -> Iterator[Manifest]:
-    """JSON values from a stream of pretty-printed ones."""
-    decoder = json.JSONDecoder()
-    buffer = ""
-    for line in lines:
-        buffer += line
-        if not line.startswith("}"):
-            continue
-        yield decoder.decode(buffer)
-        buffer = ""
 
 
 def condition_of(obj: Manifest, condition: str) -> Manifest | None:

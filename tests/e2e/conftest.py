@@ -1,12 +1,11 @@
 """One cluster for all tests, the controller in it, and a namespace of its own for each story."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.cluster import CONTROLLER_NAMESPACE, ROOT, Cluster, Manifest
+from tests.e2e.cluster import CONTROLLER_NAMESPACE, ROOT, Cluster
 from tests.e2e.stories import NAMESPACES, Model
 
 # A crashed leader's lease must run out before its successor writes: production's 15 s would only be waited for.
