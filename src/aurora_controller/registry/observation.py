@@ -150,5 +150,9 @@ def _name_then_stable_first(server: Server) -> tuple[str, bool]:
 def _numbers_in_status(manifests: Iterable[Manifest]) -> Iterable[int]:
     for manifest in manifests:
         status = manifest.get("status") or {}
-        holders = (status, *(status.get(name) or {} for name in ("run", STABLE, CANARY, "previous")))
+        holders = (
+            status,
+            *(status.get(name) or {} for name in ("run", STABLE, CANARY)),
+            *(status.get("previous") or ()),
+        )
         yield from (holder["version"] for holder in holders if isinstance(holder.get("version"), int))

@@ -101,7 +101,7 @@ async def test_a_deleted_model_comes_back_as_its_versions_tell_it() -> None:
             id="a stable revision",
         ),
         pytest.param(
-            a_deployment(status={"previous": {"revision": "7-aa", "version": 7, "until": "2026-11-23T12:00:00Z"}}),
+            a_deployment(status={"previous": [{"revision": "7-aa", "version": 7, "until": "2026-11-23T12:00:00Z"}]}),
             id="a revision kept warm",
         ),
     ],
