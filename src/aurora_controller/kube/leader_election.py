@@ -26,6 +26,7 @@ from aurora_controller.kube.metrics import LEADER, LEADER_SLOWPATH
 
 _JITTER_FACTOR: Final = 1.2
 """Candidates try every 2 to 4.4 s, so that they do not try together."""
+_SOONEST_SECONDS: Final = 0.05
 
 log = structlog.get_logger(__name__)
 
@@ -117,7 +118,7 @@ class LeaderElector:
     async def acquire(self) -> None:
         """Returns once this identity holds the Lease."""
         while not await self._try():
-            await self._clock.sleep(self._times.retry * (1 + self._jitter() * _JITTER_FACTOR))
+            await self._clock.sleep(self._pause())
         self._is_leader.set(1)
         log.info("leadership acquired", lease=str(self._key), identity=self._identity)
 
@@ -147,6 +148,13 @@ class LeaderElector:
                 while not await self._try_release():
                     await self._clock.sleep(self._times.retry)
                 log.info("leadership released", lease=str(self._key))
+
+    def _pause(self) -> float:
+        """Until the next try: the jittered retry period, but no longer than until the Lease we see expires."""
+        pause = self._times.retry * (1 + self._jitter() * _JITTER_FACTOR)
+        if not self._is_held_by_another():
+            return pause
+        return min(pause, max(_SOONEST_SECONDS, self._expires_at() - self._clock.monotonic()))
 
     @property
     def _holder(self) -> str:
@@ -221,9 +229,11 @@ class LeaderElector:
             self._changed_at = self._clock.monotonic()
         self._lease, self._spec = lease, spec
 
+    def _expires_at(self) -> float:
+        return self._changed_at + float(self._spec.get("leaseDurationSeconds") or 0)
+
     def _is_held_by_another(self) -> bool:
-        expires_at = self._changed_at + float(self._spec.get("leaseDurationSeconds") or 0)
-        return self._holder not in {"", self._identity} and self._clock.monotonic() < expires_at
+        return self._holder not in {"", self._identity} and self._clock.monotonic() < self._expires_at()
 
     def _renewed(self, lease: Manifest) -> Manifest:
         """The Lease as ours, as of now."""

@@ -87,10 +87,10 @@ def clock() -> FakeClock:
 class Candidate:
     """An elector and what it does, as a task."""
 
-    def __init__(self, server: LeaseServer, clock: FakeClock, identity: str) -> None:
+    def __init__(self, server: LeaseServer, clock: FakeClock, identity: str, *, jitter: float = 0.0) -> None:
         self.gate = WriteGate(open_seconds=10, seconds=clock.monotonic)
         self.elector = LeaderElector(
-            client=server, lease=LEASE, identity=identity, clock=clock, gate=self.gate, jitter=lambda: 0.0
+            client=server, lease=LEASE, identity=identity, clock=clock, gate=self.gate, jitter=lambda: jitter
         )
         self.has_led = False
         self.task = asyncio.create_task(self._run())
@@ -151,6 +151,21 @@ async def test_a_second_leader_waits_until_the_lease_expires(server: LeaseServer
 
     assert second.is_leading
     assert server.spec["leaseTransitions"] == 1
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.5, 1.0, 1.5, 1.9])
+async def test_a_crashed_leader_is_replaced_within_twenty_seconds_however_the_tries_fall(
+    server: LeaseServer, clock: FakeClock, offset: float
+) -> None:
+    first = Candidate(server, clock, "a")
+    await clock.advance(offset)
+    second = Candidate(server, clock, "b", jitter=1.0)
+    await clock.advance(30)
+    first.crash()
+
+    await clock.advance(20)
+
+    assert second.is_leading
 
 
 async def test_a_released_lease_is_taken_at_the_next_try(server: LeaseServer, clock: FakeClock) -> None:
