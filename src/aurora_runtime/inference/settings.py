@@ -52,7 +52,7 @@ class InferenceSettings(BaseModel):
     def from_command_line(cls, arguments: Sequence[str], environment: Mapping[str, str]) -> "InferenceSettings":
         """Flags win over variables. Raises InvalidSettings naming the flag, its variable and the remedy."""
         parser = argparse.ArgumentParser(prog="python -m aurora_runtime.inference", description="Serves one model.")
-        variables: dict[str, str] = {name.lower(): name.value for name in Variable}
+        variables: dict[str, str] = {variable.name.lower(): variable.value for variable in Variable}
         for name, field in cls.model_fields.items():
             variable = variables.get(name)
             also = f" (or {variable})" if variable else ""
