@@ -230,8 +230,8 @@ class ApiServerConformance:
         await api.client.merge_patch(CONFIG_MAP, api.key("one"), {"data": {"a": "2"}})
         with pytest.raises(Conflict):
             await api.client.replace(CONFIG_MAP, created)
+        patch = {"metadata": {"resourceVersion": old}, "data": {"a": "3"}}
         with pytest.raises(Conflict):
-            patch = {"metadata": {"resourceVersion": old}, "data": {"a": "3"}}
             await api.client.merge_patch(CONFIG_MAP, api.key("one"), patch)
 
     async def test_another_uid_is_a_conflict(self, api: Api) -> None:

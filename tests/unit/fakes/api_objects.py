@@ -132,7 +132,9 @@ class ApiObjects:
         lost = {path for _, path in contested}
         others = {who: paths - lost for who, paths in owners.items() if who != owner}
         dropped = owners.get(owner, frozenset()) - wanted - frozenset().union(*others.values())
-        result = field_ownership.without(field_ownership.merged(live, intent), dropped)
+        # An empty map that has entries now was not dropped.
+        outer = {path[:length] for path in wanted for length in range(len(path))}
+        result = field_ownership.without(field_ownership.merged(live, intent), dropped - outer)
         return self._settle(kind, live, self._confined(kind, live, result, subresource), {**others, owner: wanted})
 
     def delete(self, kind: Kind, key: ObjectKey, *, uid: str = "", version: str = "") -> Manifest | None:
