@@ -11,8 +11,9 @@ import asyncio
 import os
 import ssl
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
@@ -72,8 +73,8 @@ class StaticConfig:
         return Access(self.authorization, self.ssl_context)
 
 
-Loader: TypeAlias = Callable[[], Awaitable[Credentials]]
-"""Reads all that there is to know. Runs in a thread with an event loop of its own: it may block."""
+Loader: TypeAlias = Callable[[], Credentials]
+"""Reads all that there is to know, in a thread of its own."""
 
 
 class RotatingConfig:
@@ -104,7 +105,7 @@ class RotatingConfig:
         # Others go on with what there is meanwhile: an old token is valid for minutes after a new one is issued.
         self._is_reading = True
         try:
-            credentials = await asyncio.to_thread(_run, self._loader)
+            credentials = await asyncio.to_thread(self._loader)
             context = self._access.ssl_context
             if credentials.trust != self._trust:
                 context = await asyncio.to_thread(_ssl_context, credentials)
@@ -125,33 +126,25 @@ async def load_config(
     """What ``KUBECONFIG`` names, else the service account of this pod, else ``~/.kube/config``. Raises ConfigError."""
     clock = clock or SystemClock()
     if not environment.get("KUBECONFIG") and environment.get("KUBERNETES_SERVICE_HOST"):
-
-        async def in_pod() -> Credentials:
-            return _service_account(environment, service_account)
-
-        return await _loaded(in_pod, clock, _REFRESH_SECONDS)
-    places = environment.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
-    paths = [Path(place).expanduser() for place in places.split(os.pathsep) if place]
-
-    async def from_files() -> Credentials:
-        return read_kubeconfig(paths)
-
-    async def with_plugin() -> Credentials:
-        return await _ask_plugin(places)
-
+        return await _loaded(partial(_service_account, environment, service_account), clock, _REFRESH_SECONDS)
+    places = environment.get("KUBECONFIG") or "~/.kube/config"
     try:
-        return await _loaded(from_files, clock, _REFRESH_SECONDS)
+        return await _loaded(partial(read_kubeconfig, _paths(places)), clock, _REFRESH_SECONDS)
     except NeedsPlugin:
-        return await _loaded(with_plugin, clock, _PLUGIN_REFRESH_SECONDS)
+        return await _loaded(partial(_ask_plugin, places), clock, _PLUGIN_REFRESH_SECONDS)
 
 
 async def _loaded(loader: Loader, clock: Clock, refresh_seconds: float) -> RotatingConfig:
     try:
-        first = await asyncio.to_thread(_run, loader)
+        first = await asyncio.to_thread(loader)
         return RotatingConfig(first, loader, clock=clock, refresh_seconds=refresh_seconds)
     except OSError as error:
         # SSLError is an OSError: a certificate that is none is told here too.
         raise ConfigError(f"credentials cannot be read: {error}") from error
+
+
+def _paths(places: str) -> Sequence[Path]:
+    return [Path(place).expanduser() for place in places.split(os.pathsep) if place]
 
 
 def _service_account(environment: Mapping[str, str], folder: Path) -> Credentials:
@@ -164,13 +157,13 @@ def _service_account(environment: Mapping[str, str], folder: Path) -> Credential
     )
 
 
-async def _ask_plugin(paths: str) -> Credentials:
+def _ask_plugin(paths: str) -> Credentials:
     from kubernetes_asyncio.client import Configuration  # noqa: PLC0415
     from kubernetes_asyncio.config import load_kube_config  # noqa: PLC0415
 
     found = Configuration()
     try:
-        await load_kube_config(config_file=paths, client_configuration=found, persist_config=False)
+        asyncio.run(load_kube_config(config_file=paths, client_configuration=found, persist_config=False))
     except Exception as error:
         # Plugins fail in ways of their own, with exceptions of every kind.
         raise ConfigError(f"no credentials from {paths}: {error}") from error
@@ -187,13 +180,6 @@ async def _ask_plugin(paths: str) -> Credentials:
         tls_server_name=found.tls_server_name,
         proxy=found.proxy,
     )
-
-
-def _run(loader: Loader) -> Credentials:
-    async def load() -> Credentials:
-        return await loader()
-
-    return asyncio.run(load())
 
 
 def _ssl_context(credentials: Credentials) -> ssl.SSLContext | None:
