@@ -44,21 +44,19 @@ class Variable(StrEnum):
     LOG_LEVEL = "AURORA_LOG_LEVEL"
 
 
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
 class Contract(BaseModel):
     """Frozen JSON with camelCase keys; unknown keys are ignored so that either side may be newer."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", populate_by_name=True, alias_generator=lambda name: _camel(name)
-    )
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, alias_generator=_camel)
 
     def to_json(self) -> str:
         """Compact JSON without unset optional values."""
         return self.model_dump_json(by_alias=True, exclude_none=True)
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)
 
 
 class DataOptions(Contract):

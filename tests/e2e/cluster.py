@@ -189,11 +189,9 @@ class Cluster:
         subprocess.run([str(script), namespace], check=True, capture_output=True, env=env, timeout=60)
 
     def writes_by_controller(self, since: int) -> list[str]:
-        """``verb resource namespace/name`` of the controller's writes after this position of the audit log, Lease excepted."""
-        return [
-            f"{e['verb']} {e['objectRef'].get('resource')} {e['objectRef'].get('namespace')}/{e['objectRef'].get('name')}"
-            for e in self._audit(since)
-        ]
+        """The controller's writes after this position of the audit log, Lease excepted: verb, resource, object."""
+        writes = ((event["verb"], event["objectRef"]) for event in self._audit(since))
+        return [f"{verb} {ref.get('resource')} {ref.get('namespace')}/{ref.get('name')}" for verb, ref in writes]
 
     def _audit(self, since: int) -> Iterable[Manifest]:
         with self.audit_log.open("rb") as log:

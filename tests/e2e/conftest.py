@@ -1,7 +1,8 @@
 """One cluster for all tests, the controller in it, and a namespace of its own for each story."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,12 +57,12 @@ def sample() -> Callable[[str], Path]:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item):  # type: ignore[no-untyped-def]
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     """What the controller said last, beside a failure."""
     outcome = yield
     report = outcome.get_result()
     if report.when == "call" and report.failed:
-        cluster = item.funcargs.get("cluster") if isinstance(item, pytest.Function) else None  # type: ignore[attr-defined]
+        cluster = item.funcargs.get("cluster") if isinstance(item, pytest.Function) else None
         if isinstance(cluster, Cluster):
             log = cluster.run(
                 "logs", "-n", CONTROLLER_NAMESPACE, "deployment/aurora-controller", "--tail=60", check=False

@@ -1,5 +1,7 @@
 """Bad input is answered where the user looks, by name and with the remedy, and mends without help."""
 
+from typing import Any
+
 import pytest
 
 from tests.e2e.cluster import Cluster, condition_of
@@ -19,9 +21,9 @@ WITHIN_SECONDS = 30.0
 )
 def test_what_the_trainer_does_not_know_fails_once_and_lists_what_it_knows(
     cluster: Cluster,
-    spec: dict,
+    spec: dict[str, Any],
     named: str,
-    listed: str,  # type: ignore[type-arg]
+    listed: str,
 ) -> None:
     name = f"unknown-{next(iter(spec))}".lower()
     cluster.apply(NAMESPACE, training_job(name, "unknown", **spec))
@@ -42,7 +44,9 @@ def test_what_the_trainer_does_not_know_fails_once_and_lists_what_it_knows(
         pytest.param({"type": "RollingUpdate", "canaryWeight": 10}, "canaryWeight", id="a weight that nothing acts on"),
     ],
 )
-def test_contradictory_strategies_are_refused_by_the_api_server(cluster: Cluster, strategy: dict, remedy: str) -> None:  # type: ignore[type-arg]
+def test_contradictory_strategies_are_refused_by_the_api_server(
+    cluster: Cluster, strategy: dict[str, Any], remedy: str
+) -> None:
     assert remedy in cluster.refused(NAMESPACE, deployment("refused", "unknown", strategy=strategy))
 
 
@@ -106,7 +110,7 @@ def test_an_image_that_cannot_be_pulled_is_named_and_its_mending_picked_up(clust
     )
 
 
-def unbound_claim(name: str) -> dict:  # type: ignore[type-arg]
+def unbound_claim(name: str) -> dict[str, Any]:
     spec = {"accessModes": ["ReadWriteMany"], "storageClassName": "", "resources": {"requests": {"storage": "1Gi"}}}
     return {
         "apiVersion": "v1",

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.e2e.cluster import Cluster
+from tests.e2e.cluster import Cluster, Manifest
 from tests.e2e.stories import TINY_ROW, Model, Service
 from tests.e2e.traffic import Load, ask_many, ask_until
 
@@ -54,7 +54,7 @@ def test_a_canary_gets_its_share_of_the_requests(service: Service, canary: int) 
 def test_what_the_pods_counted_is_reported_as_observed_traffic(service: Service, canary: int) -> None:
     ask_many(service.endpoint(), [TINY_ROW], count=400)
 
-    def verified(obj: dict) -> bool:  # type: ignore[type-arg]
+    def verified(obj: Manifest) -> bool:
         observed = obj["status"].get("traffic", {}).get("observed")
         return bool(observed and observed["requests"] >= 200 and 5.0 <= float(observed["canaryPercent"]) <= 15.0)
 

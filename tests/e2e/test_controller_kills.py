@@ -3,6 +3,7 @@
 import random
 import subprocess
 from threading import Event, Thread
+from typing import Self
 
 from tests.e2e.cluster import CONTROLLER_NAMESPACE, Cluster
 from tests.e2e.stories import TINY_ROW, Model, Service
@@ -23,7 +24,7 @@ class Killer:
         self._done = Event()
         self.kills = 0
 
-    def __enter__(self) -> "Killer":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sklearn.ensemble import RandomForestRegressor
 
 from tests.e2e.cluster import Cluster, condition_of
-from tests.e2e.descriptors import descriptor, expected_predictions
+from tests.e2e.descriptors import reference_for
 from tests.e2e.stories import READY_SECONDS, TRAINED_SECONDS, Service
 from tests.e2e.traffic import ask, ask_until
 
@@ -52,12 +51,13 @@ def test_the_model_knows_version_1_with_metrics_and_digest(cluster: Cluster, ser
 
 
 def test_a_prediction_through_the_ingress_equals_scikit_learn(cluster: Cluster, service: Service) -> None:
-    record = descriptor(cluster, NAMESPACE, "california-housing", 1)
-    rows, expected, tolerance = expected_predictions(record, RandomForestRegressor)
-    ask_until(service.endpoint(), rows[:1], status=200, seconds=30)
-    answer = ask(service.endpoint(), rows)
+    reference = reference_for(cluster, NAMESPACE, "california-housing", 1)
+    ask_until(service.endpoint(), reference.rows[:1], status=200, seconds=30)
+    answer = ask(service.endpoint(), reference.rows)
     assert answer.status == 200
-    assert answer.body["outputs"][0]["data"] == pytest.approx(expected, rel=tolerance[0], abs=tolerance[1])
+    assert answer.body["outputs"][0]["data"] == pytest.approx(
+        reference.predictions, rel=reference.relative, abs=reference.absolute
+    )
 
 
 def test_the_columns_tell_the_story(cluster: Cluster, service: Service) -> None:
