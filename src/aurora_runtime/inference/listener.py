@@ -4,7 +4,7 @@ import asyncio
 import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from aiohttp import web
@@ -31,10 +31,15 @@ class Protocol(web.RequestHandler):
     ) -> web.StreamResponse:
         if status == 500:
             log.error("a request failed", exc_info=exc)
-        text = "internal error; the server's log tells more" if status == 500 else f"not HTTP: {message or exc}"
+        first_line = str(message or exc).partition("\n")[0].rstrip(":")
+        text = "internal error; the server's log tells more" if status == 500 else f"not HTTP: {first_line}"
         response = web.Response(status=status, body=error_body(text), content_type="application/json")
         response.force_close()
         return response
+
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        """What comes here are broken bodies and connections, after they were answered or lost: clients' doing."""
+        self.logger.debug(*args, **kwargs)
 
 
 @asynccontextmanager

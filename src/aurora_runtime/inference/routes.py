@@ -70,7 +70,7 @@ class Routes:
     """Of every response: which revision and version it comes from."""
 
     def __post_init__(self) -> None:
-        self.headers["Content-Type"] = JSON
+        self.headers |= {"Content-Type": JSON, "Server": "aurora"}
         if self.revision:
             self.headers[REVISION_HEADER] = self.revision
         self._server = orjson.dumps({"name": "aurora", "version": installed_version("aurora"), "extensions": []})
