@@ -107,9 +107,10 @@ class Cluster:
                     event = events.get(timeout=left)
                 except Empty:
                     break
-                last = None if event["type"] == "DELETED" else event["object"]
-                if last is not None and predicate(last):
-                    return last
+                seen: Manifest = event["object"]
+                last = None if event["type"] == "DELETED" else seen
+                if last is not None and predicate(seen):
+                    return seen
         state = json.dumps((last or {}).get("status"), indent=1)
         raise AssertionError(f"{kind} {namespace}/{name}: not {until} within {seconds:.0f} s; status: {state}")
 
