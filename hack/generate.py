@@ -120,28 +120,30 @@ def _kind_section(resource: CustomResource) -> Iterator[str]:
     for part in ("spec", "status"):
         fields = schema["properties"][part]
         yield from ("", f"### {kind.kind} {part}", "", fields["description"], "")
-        yield from ("| field | type | default | meaning |", "|---|---|---|---|")
-        yield from _rows(fields, prefix="")
+        is_spec = part == "spec"
+        heading = ("field", "type", "default", "meaning") if is_spec else ("field", "type", "meaning")
+        yield from (_line(heading), _line(["---"] * len(heading)))
+        yield from (_line(row) for row in _rows(fields, is_spec=is_spec))
     messages = list(dict.fromkeys(_messages(schema, path="")))
     if messages:
         yield from ("", "The API server refuses what breaks one of these rules:", "")
         yield from (f"- {message}" for message in messages)
 
 
-def _rows(schema: Schema, *, prefix: str) -> Iterator[str]:
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _rows(schema: Schema, *, is_spec: bool, prefix: str = "") -> Iterator[tuple[str, ...]]:
+    """Cells of a row per field, those of nested fields after their parent's; defaults only where people write."""
     required = schema.get("required", ())
     for name, field in schema["properties"].items():
-        default = field.get("default")
-        cells = (
-            f"`{prefix}{name}`",
-            _type(field),
-            "required" if name in required else "" if default is None else f"`{json.dumps(default)}`",
-            _without_default(field) + _bounds(field),
-        )
-        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        default = "required" if name in required else json.dumps(field["default"]) if "default" in field else ""
+        row = (f"`{prefix}{name}`", _type(field), default, _without_default(field) + _bounds(field))
+        yield row if is_spec else (*row[:2], row[3])
         item = field.get("items", field)
         if item.get("properties"):
-            yield from _rows(item, prefix=f"{prefix}{name}{'[]' if 'items' in field else ''}.")
+            yield from _rows(item, is_spec=is_spec, prefix=f"{prefix}{name}{'[]' if 'items' in field else ''}.")
 
 
 def _without_default(field: Schema) -> str:
