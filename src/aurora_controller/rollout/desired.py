@@ -1,12 +1,12 @@
-"""State of a rollout → the children that should exist. Pure."""
+"""The world that a rollout wants → the children that should exist. Pure."""
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any, Final
 
 from aurora_controller.api import labels
 from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT
-from aurora_controller.api.v1alpha1.mldeployment import DEFAULT_CANARY_WEIGHT, RolloutPhase, StrategyType
 from aurora_controller.kube.meta import (
     DEPLOYMENT,
     INGRESS,
@@ -15,202 +15,202 @@ from aurora_controller.kube.meta import (
     SERVICE,
     Kind,
     Manifest,
+    is_deleting,
 )
-from aurora_controller.kube.ownership import child_name, owner_reference
-from aurora_controller.rollout.observation import Observation
-from aurora_controller.rollout.plan import SWITCHED, State
-from aurora_controller.rollout.revision import Revision, freeze, frozen_template, pod_template, selector
-from aurora_controller.traffic.nginx_ingress import SERVICE_PORT_NAME
-from aurora_controller.traffic.router import Route, Router
+from aurora_controller.kube.ownership import owner_reference
+from aurora_controller.kube.reconcile import Apply, Create, Delete, Write
+from aurora_controller.rollout.observation import Live, Observation
+from aurora_controller.rollout.reading import workload_name
+from aurora_controller.rollout.revision import Revision
+from aurora_controller.rollout.state import State
+from aurora_controller.rollout.template import Frozen, keys_secret_in, render, selector, with_keys
+from aurora_controller.rollout.world import World
+from aurora_controller.traffic.router import SERVICE_PORT, SERVICE_PORT_NAME, Route, Router, Split
 from aurora_runtime.contract import HTTP_PORT_NAME
 
-STABLE, CANARY, PREVIOUS = "stable", "canary", "previous"
-GENERATED_KEY_NAME = "default"
+GENERATED_KEY_NAME: Final = "default"
+MIN_READY_SECONDS: Final = 2
+"""A pod is available when it has stayed ready for so long."""
+PROGRESS_DEADLINE_SECONDS: Final = 600
 
 
-def asked_weight(observed: Observation) -> int:
-    """Percent that the spec gives a canary."""
-    strategy = observed.deployment.spec.strategy
-    if strategy.type is not StrategyType.CANARY:
-        return 0
-    return DEFAULT_CANARY_WEIGHT if strategy.canary_weight is None else strategy.canary_weight
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """An object that should exist, and of which kind."""
+
+    kind: Kind
+    manifest: Manifest
+
+    @property
+    def key(self) -> tuple[Kind, str]:
+        return self.kind, self.manifest["metadata"]["name"]
 
 
-def splits_traffic(observed: Observation) -> bool:
-    return observed.route is not None and observed.deployment.spec.strategy.type is StrategyType.CANARY
+def writes(observed: Observation, state: State, world: World, router: Router) -> list[Write]:
+    """In this order: less weight, then what serves, then more weight, then what is no longer wanted.
+
+    Traffic is taken off a canary before anything else, so that nothing that fails can hold it up; it is put on one
+    after all that it needs exists. What is no longer wanted goes routes first and pods last.
+    """
+    routes = _routes(observed, world, router)
+    workloads = [child for name in world.roles if (child := _workload(observed, state, world, name)) is not None]
+    services = _services(observed, world)
+    wanted = [*workloads, *services, *routes]
+    lowered = [child for child in routes if _lowers_weight(observed, child, router)]
+    ordered = [*lowered, *workloads, *services, *(child for child in routes if child not in lowered)]
+    keys = [Create(manifest=api_keys_secret(observed))] if observed.keys.new_key is not None else []
+    applies = [Apply(manifest=child.manifest, existing=observed.children.get(child.key)) for child in ordered]
+    keep = {child.key for child in wanted} | {(SERVICE, world.left_service)}
+    return [*applies[: len(lowered)], *keys, *applies[len(lowered) :], *_deletes(observed, keep)]
 
 
-def secret_name(observed: Observation) -> str:
-    given = observed.deployment.spec.auth.secret_name
-    return given or child_name(observed.deployment.metadata.name, "api-keys")
+def _lowers_weight(observed: Observation, child: Child, router: Router) -> bool:
+    existing = observed.children.get(child.key)
+    before = router.split_of([existing]) if existing is not None else None
+    after = router.split_of([child.manifest])
+    return before is not None and after is not None and after.canary_weight < before.canary_weight
 
 
-def workload_name(observed: Observation, revision: Revision) -> str:
-    return child_name(observed.deployment.metadata.name, revision.name)
+def _deletes(observed: Observation, keep: AbstractSet[tuple[Kind, str | None]]) -> list[Write]:
+    unwanted = [(kind, child) for (kind, name), child in observed.children.items() if (kind, name) not in keep]
+    order = {INGRESS: 0, SERVICE: 1, POD_DISRUPTION_BUDGET: 2, DEPLOYMENT: 3}
+    return [
+        Delete(existing=child, kind=kind)
+        for kind, child in sorted(unwanted, key=lambda pair: order[pair[0]])
+        if not is_deleting(child)
+    ]
 
 
-def roles(state: State) -> dict[str, tuple[str, Revision]]:
-    """Revision name → its role, for every revision that should have pods."""
-    found: dict[str, tuple[str, Revision]] = {}
-    leaving = state.leaving.revision if state.leaving is not None else None
-    for role, revision in ((PREVIOUS, leaving), (CANARY, state.canary), (STABLE, state.stable)):
-        if revision is not None:
-            found[revision.name] = (role, revision)
-    return found
-
-
-def replicas_of(observed: Observation, state: State, role: str, revision: Revision, weight: int) -> int:
-    """Pods of a revision: a canary on trial gets its share, a promoted one all of them before anything switches."""
-    wanted = observed.deployment.spec.replicas
-    live = observed.live.get(revision.name)
-    if role == PREVIOUS:
-        return live.replicas if live is not None else wanted
-    if role == CANARY and state.stable is not None and state.phase in (RolloutPhase.STARTING, RolloutPhase.CANARY):
-        return max(1, math.ceil(wanted * weight / 100))
-    if role == CANARY and state.phase is RolloutPhase.ABORTING:
-        return live.replicas if live is not None else 1
-    if role == CANARY and state.stable is not None:
-        stable = observed.live.get(state.stable.name)
-        return max(wanted, stable.replicas if stable is not None else 0)
-    if role == STABLE and state.phase in SWITCHED and live is not None:
-        return live.replicas
-    return wanted
-
-
-def desired_children(observed: Observation, state: State, router: Router, weight: int) -> list[tuple[Kind, Manifest]]:
-    """All children, in the order in which they are to be written: pods before Services before routes."""
-    children: list[tuple[Kind, Manifest]] = []
-    for role, revision in roles(state).values():
-        manifest = _workload(observed, state, role, revision)
-        if manifest is not None:
-            children.append((DEPLOYMENT, manifest))
-    if state.canary is not None:
-        name = workload_name(observed, state.canary)
-        children.append((SERVICE, _service(observed, name, state.canary)))
-    behind_stable = state.canary if state.phase in SWITCHED and state.canary is not None else state.stable
-    if behind_stable is not None:
-        children.append((SERVICE, _service(observed, observed.deployment.metadata.name, behind_stable)))
-        children.append((POD_DISRUPTION_BUDGET, _disruption_budget(observed, behind_stable)))
-        children.extend(_routes(observed, state, router, weight))
-    return children
-
-
-def _workload(observed: Observation, state: State, role: str, revision: Revision) -> Manifest | None:
-    live = observed.live.get(revision.name)
-    template = frozen_template(live.workload) if live is not None else None
-    if template is None:
-        template = fresh_template(observed, revision)
-    if template is None:
-        return None  # the version is gone and so is its Deployment: there is nothing to make it from
-    metadata = _metadata(observed, workload_name(observed, revision))
-    metadata["labels"] |= {labels.REVISION: revision.name, labels.VERSION: str(revision.version), labels.ROLE: role}
-    metadata["annotations"] = {labels.DIGEST: revision.digest, labels.FROZEN_TEMPLATE: freeze(template)}
-    replicas = replicas_of(observed, state, role, revision, asked_weight(observed))
-    return {
+def _workload(observed: Observation, state: State, world: World, name: str) -> Child | None:
+    """None for a revision that is leaving and whose Deployment is gone already."""
+    live = observed.live.get(name)
+    frozen = live.frozen if live is not None else None
+    if frozen is None:
+        revision = _remade(observed, state, name)
+        if revision is None:
+            return None
+        frozen = Frozen(revision=revision, template=render(observed.deployment, revision))
+    revision = frozen.revision
+    metadata = _metadata(observed, workload_name(observed, name))
+    metadata["labels"] |= {
+        labels.REVISION: name,
+        labels.VERSION: str(revision.version),
+        labels.ROLE: world.roles[name],
+    }
+    metadata["annotations"] = {labels.DIGEST: revision.digest, labels.FROZEN_TEMPLATE: frozen.to_annotation()}
+    manifest = {
         "apiVersion": DEPLOYMENT.api_version,
         "kind": DEPLOYMENT.kind,
         "metadata": metadata,
         "spec": {
-            "replicas": replicas,
+            "replicas": world.replicas[name],
+            "minReadySeconds": MIN_READY_SECONDS,
+            "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
             "revisionHistoryLimit": 1,
-            "progressDeadlineSeconds": 600,
-            "selector": {"matchLabels": selector(observed.deployment.metadata.name, revision.name)},
+            "selector": {"matchLabels": selector(observed.deployment.metadata.name, name)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-            "template": template,
+            "template": with_keys(frozen.template, _keys_secret(observed, live)),
         },
     }
+    return Child(kind=DEPLOYMENT, manifest=manifest)
 
 
-def fresh_template(observed: Observation, revision: Revision) -> dict[str, Any] | None:
-    """The template as this controller would render it today."""
-    version = observed.versions.get(revision.version)
-    if version is None:
-        return None
-    return pod_template(
-        observed.deployment,
-        revision,
-        claim=version.claim_name,
-        secret=secret_name(observed),
-        image=observed.runtime_image,
-    )
+def _remade(observed: Observation, state: State, name: str) -> Revision | None:
+    """The revision as the state remembers it: its Deployment was deleted, or its annotation destroyed."""
+    known = next((one for one in (state.stable, state.canary) if one is not None and one.name == name), None)
+    return known if known is None or known.image else known.today(observed.runtime_image)
 
 
-def _service(observed: Observation, name: str, revision: Revision) -> Manifest:
-    return {
+def _keys_secret(observed: Observation, live: Live | None) -> str:
+    """A Secret that does not exist yet does not replace one that is mounted: the pods could not start."""
+    mounted = keys_secret_in(live.workload["spec"].get("template") or {}) if live is not None else None
+    if observed.keys.exists or observed.keys.is_generated or mounted is None:
+        return observed.keys.name
+    return mounted
+
+
+def _services(observed: Observation, world: World) -> list[Child]:
+    name = observed.deployment.metadata.name
+    children = []
+    if world.canary_service is not None:
+        children.append(_service(observed, workload_name(observed, world.canary_service), world.canary_service))
+    if world.selected is not None:
+        children.append(_service(observed, name, world.selected))
+        children.append(_disruption_budget(observed, world.selected))
+    return children
+
+
+def _service(observed: Observation, name: str, revision: str) -> Child:
+    port = {"name": SERVICE_PORT_NAME, "port": SERVICE_PORT, "targetPort": HTTP_PORT_NAME, "protocol": "TCP"}
+    manifest = {
         "apiVersion": SERVICE.api_version,
         "kind": SERVICE.kind,
         "metadata": _metadata(observed, name),
-        "spec": {
-            "selector": selector(observed.deployment.metadata.name, revision.name),
-            "ports": [{"name": SERVICE_PORT_NAME, "port": 80, "targetPort": HTTP_PORT_NAME, "protocol": "TCP"}],
-        },
+        "spec": {"selector": selector(observed.deployment.metadata.name, revision), "ports": [port]},
     }
+    return Child(kind=SERVICE, manifest=manifest)
 
 
-def _disruption_budget(observed: Observation, revision: Revision) -> Manifest:
-    return {
+def _disruption_budget(observed: Observation, revision: str) -> Child:
+    name = observed.deployment.metadata.name
+    manifest = {
         "apiVersion": POD_DISRUPTION_BUDGET.api_version,
         "kind": POD_DISRUPTION_BUDGET.kind,
-        "metadata": _metadata(observed, observed.deployment.metadata.name),
+        "metadata": _metadata(observed, name),
         "spec": {
             "maxUnavailable": 1,
-            "selector": {"matchLabels": selector(observed.deployment.metadata.name, revision.name)},
+            "selector": {"matchLabels": selector(name, revision)},
+            # Broken pods protect nobody, and would block a drain for ever.
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
         },
     }
+    return Child(kind=POD_DISRUPTION_BUDGET, manifest=manifest)
 
 
-def _routes(observed: Observation, state: State, router: Router, weight: int) -> list[tuple[Kind, Manifest]]:
-    if observed.route is None:
+def _routes(observed: Observation, world: World, router: Router) -> list[Child]:
+    if observed.route is None or world.selected is None:
         return []
-    deployment = observed.deployment
-    manifests = [child for (kind, _), child in observed.children.items() if kind == INGRESS]
-    is_routed = splits_traffic(observed) and state.canary is not None
-    # A canary that is only starting gets no route yet; one that lost its endpoints keeps its route at weight 0.
-    has_route = state.phase is not RolloutPhase.STARTING or router.weight_in(manifests) is not None
-    canary = state.canary if is_routed and has_route and state.phase is not RolloutPhase.IDLE else None
-    tls = deployment.spec.routing.tls
+    deployment, tls = observed.deployment, observed.deployment.spec.routing.tls
+    canary = world.canary_service if world.canary_weight is not None else None
+    left = world.left_service if world.canary_weight is not None else None
     route = Route(
         name=deployment.metadata.name,
         namespace=deployment.metadata.namespace,
         key=observed.route,
-        stable_service=deployment.metadata.name,
-        canary_service=workload_name(observed, canary) if canary is not None else None,
-        canary_weight=weight,
-        labels=_metadata(observed, "")["labels"],
-        owner=owner_reference(observed.manifest, ML_DEPLOYMENT),
+        split=Split(
+            stable_service=deployment.metadata.name,
+            canary_service=workload_name(observed, canary) if canary is not None else left,
+            canary_weight=world.canary_weight or 0,
+        ),
         annotations=deployment.spec.routing.annotations,
         tls_secret=tls.secret_name if tls is not None else None,
     )
-    return [(INGRESS, manifest) for manifest in router.render(route)]
+    children = []
+    for manifest in router.render(route):
+        made = manifest["metadata"]
+        metadata = {**_metadata(observed, made["name"]), "annotations": made["annotations"]}
+        children.append(Child(kind=INGRESS, manifest={**manifest, "metadata": metadata}))
+    return children
 
 
-def api_key_secret(observed: Observation) -> Manifest:
-    """Created once with a random key, never applied: the controller cannot read it back."""
+def api_keys_secret(observed: Observation) -> Manifest:
+    """Created once with a random key and never applied: what is in it later is its users' business."""
     return {
         "apiVersion": SECRET.api_version,
         "kind": SECRET.kind,
-        "metadata": _metadata(observed, secret_name(observed)),
+        "metadata": _metadata(observed, observed.keys.name),
         "type": "Opaque",
-        "stringData": {GENERATED_KEY_NAME: observed.new_key},
+        "stringData": {GENERATED_KEY_NAME: observed.keys.new_key},
     }
 
 
-def obsolete(observed: Observation, wanted: Sequence[tuple[Kind, Manifest]]) -> list[tuple[Kind, Manifest]]:
-    """Existing children that are no longer wanted, routes first and pods last."""
-    names = {(kind, manifest["metadata"]["name"]) for kind, manifest in wanted}
-    unwanted = [(kind, child) for (kind, name), child in observed.children.items() if (kind, name) not in names]
-    order = {"Ingress": 0, "Service": 1, "PodDisruptionBudget": 2, "Deployment": 3}
-    return sorted(unwanted, key=lambda pair: order.get(pair[0].kind, 9))
-
-
-def runtime_update_available(observed: Observation, state: State) -> bool:
-    """Whether this controller would render the stable revision's pods otherwise."""
-    live = observed.live.get(state.stable.name) if state.stable is not None else None
-    version = observed.versions.get(live.revision.version) if live is not None else None
-    if live is None or version is None or Revision.of(observed.deployment, version) != live.revision:
-        return False  # another spec made it: that it differs is the user's doing
-    frozen = frozen_template(live.workload)
-    return frozen is not None and frozen != fresh_template(observed, live.revision)
+def has_runtime_update(observed: Observation, stable: Revision | None) -> bool:
+    """Whether this controller would render the stable revision's pods otherwise than they are."""
+    live = observed.live.get(stable.name) if stable is not None else None
+    if live is None or live.frozen is None:
+        return False
+    today = render(observed.deployment, live.frozen.revision.today(observed.runtime_image))
+    return today != live.frozen.template
 
 
 def _metadata(observed: Observation, name: str) -> dict[str, Any]:

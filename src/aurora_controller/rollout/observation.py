@@ -6,10 +6,10 @@ from typing import Final, Protocol
 
 from pydantic import ValidationError
 
-from aurora_controller.analysis.counting import Tally
+from aurora_controller.analysis.scrape import Scrape
 from aurora_controller.api import labels
 from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION
-from aurora_controller.api.v1alpha1.mldeployment import MLDeployment, RoutingType
+from aurora_controller.api.v1alpha1.mldeployment import MLDeployment
 from aurora_controller.kube.meta import (
     DEPLOYMENT,
     ENDPOINT_SLICE,
@@ -25,23 +25,18 @@ from aurora_controller.kube.meta import (
     key_of,
     labels_of,
 )
-from aurora_controller.kube.ownership import controller_of, is_controlled_by
+from aurora_controller.kube.ownership import child_name, controller_of, is_controlled_by
 from aurora_controller.kube.reconcile import Request, Stalled, Waiting
-from aurora_controller.rollout.health import Trouble, claim_trouble, is_ready, trouble_of
+from aurora_controller.rollout.health import Trouble, claim_trouble, is_ready, pods_trouble, workload_trouble
 from aurora_controller.rollout.revision import Revision
-from aurora_controller.rollout.target import (
-    Missing,
-    ModelVersion,
-    aliases_of,
-    first_stable,
-    servable,
-    target_version,
-)
-from aurora_controller.traffic.nginx_ingress import route_keys
+from aurora_controller.rollout.target import Catalogue, ModelVersion, catalogue
+from aurora_controller.rollout.template import Frozen, frozen_in
 from aurora_controller.traffic.router import RouteKey
 
 CHILD_KINDS: Final = (DEPLOYMENT, SERVICE, INGRESS, POD_DISRUPTION_BUDGET)
-SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
+SERVICE_NAME: Final = "kubernetes.io/service-name"
+"""Label of an EndpointSlice: the Service that it belongs to."""
+_PREDECESSOR_RETRY_SECONDS: Final = 2.0
 
 
 class ObjectReader(Protocol):
@@ -54,14 +49,21 @@ class ObjectReader(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Live:
-    """A revision's Deployment and how its pods are."""
+    """A revision's Deployment and its pods."""
 
-    revision: Revision
+    name: str
+    """Of the revision."""
     workload: Manifest
+    frozen: Frozen | None
     pods: Sequence[Manifest] = ()
 
     @property
-    def replicas(self) -> int:
+    def version(self) -> int:
+        text = labels_of(self.workload).get(labels.VERSION, "")
+        return int(text) if text.isdecimal() else 0
+
+    @property
+    def asked(self) -> int:
         replicas: int = self.workload["spec"].get("replicas", 1)
         return replicas
 
@@ -71,7 +73,29 @@ class Live:
 
     @property
     def trouble(self) -> Trouble | None:
-        return trouble_of(self.pods)
+        return pods_trouble(self.pods) or workload_trouble(self.workload)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoints:
+    """Who is behind a Service, as routers see it."""
+
+    ready: Mapping[str, int] = field(default_factory=dict)
+    """Ready endpoints by revision."""
+    present: frozenset[str] = frozenset()
+    """Revisions with any endpoint; an empty string stands for pods that are not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """The Secret with the API keys."""
+
+    name: str
+    exists: bool = True
+    is_generated: bool = True
+    """Whether the controller makes it; otherwise the spec names one."""
+    new_key: str | None = field(default=None, repr=False)
+    """A fresh random key for a generated Secret that is missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,32 +104,37 @@ class Observation:
 
     manifest: Manifest
     deployment: MLDeployment
-    target: ModelVersion | Missing
-    first: ModelVersion | None = None
-    """What it begins with when it has no history."""
-    versions: Mapping[int, ModelVersion] = field(default_factory=dict)
+    catalogue: Catalogue
+    keys: Keys
     route: RouteKey | None = None
-    """None without routing."""
+    """What is routed to it; None without routing."""
+    contested: RouteKey | None = None
+    """The route that it asks for and does not get."""
     route_holder: ObjectKey | None = None
-    """Another MLDeployment that holds the route."""
+    """The MLDeployment that holds the contested route."""
     children: Mapping[tuple[Kind, str], Manifest] = field(default_factory=dict)
     """Existing children of this very object, by kind and name."""
     live: Mapping[str, Live] = field(default_factory=dict)
-    """By revision name."""
-    endpoints: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Ready endpoints: Service → revision → how many."""
-    claim_trouble: Trouble | None = None
-    secret_exists: bool = True
-    new_key: str | None = None
-    """A fresh random API key, when the managed Secret has to be made."""
-    tally: Tally | None = None
-    silent_pods: int = 0
+    """Revisions with a Deployment, by name."""
+    endpoints: Mapping[str, Endpoints] = field(default_factory=dict)
+    """By Service."""
+    claims: Mapping[str, Manifest | None] = field(default_factory=dict)
+    """The claims that hold its revisions, by name."""
+    scrape: Scrape | None = None
+    """What the pods counted, when they were asked just now."""
+    quiet: frozenset[str] = frozenset()
+    """Revisions whose counters stood still between the last two scrapes."""
     runtime_image: str
     settle_seconds: float = 5.0
 
+    def claim_trouble(self, name: str) -> Trouble | None:
+        if name not in self.claims:
+            return None
+        return claim_trouble(name, self.deployment.metadata.namespace, self.claims[name])
+
 
 def read_deployment(cache: ObjectReader, request: Request) -> tuple[Manifest, MLDeployment] | None:
-    """The object itself, or None when there is nothing to do. Raises Stalled when it cannot be read."""
+    """The object itself, or None when it is gone or going. Raises Stalled when it cannot be understood."""
     manifest = cache.get(ML_DEPLOYMENT, request)
     if manifest is None or is_deleting(manifest):
         return None
@@ -114,22 +143,31 @@ def read_deployment(cache: ObjectReader, request: Request) -> tuple[Manifest, ML
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise Stalled("InvalidSpec", f"{where}: {first['msg']}") from error
+        raise Stalled("InvalidObject", f"{where}: {first['msg']}") from error
 
 
 def children_of(cache: ObjectReader, manifest: Manifest) -> dict[tuple[Kind, str], Manifest]:
-    """Raises Waiting while children of an earlier object of this name are still there."""
+    """Raises Waiting while children of an earlier object of this name are still there: they are being collected."""
     key = key_of(manifest)
     found: dict[tuple[Kind, str], Manifest] = {}
     for kind in CHILD_KINDS:
         for child in cache.with_label(kind, labels.DEPLOYMENT, key.name, key.namespace):
-            owner = controller_of(child)
             if is_controlled_by(child, manifest):
                 found[kind, key_of(child).name] = child
-            elif owner is not None and owner["kind"] == ML_DEPLOYMENT.kind:
-                message = f"{kind.kind} {key_of(child).name} belongs to an earlier MLDeployment of this name."
-                raise Waiting("PredecessorPresent", message, 2.0)
+            elif is_of_predecessor(child, manifest):
+                message = f"{kind.kind} {key_of(child).name} of an earlier MLDeployment of this name is being removed."
+                raise Waiting("PredecessorPresent", message, _PREDECESSOR_RETRY_SECONDS)
     return found
+
+
+def is_of_predecessor(child: Manifest, manifest: Manifest) -> bool:
+    owner = controller_of(child)
+    return (
+        owner is not None
+        and owner["kind"] == ML_DEPLOYMENT.kind
+        and owner["name"] == key_of(manifest).name
+        and not is_controlled_by(child, manifest)
+    )
 
 
 def live_revisions(
@@ -141,73 +179,53 @@ def live_revisions(
         pods.setdefault(labels_of(pod).get(labels.REVISION, ""), []).append(pod)
     live = {}
     for (kind, _), workload in children.items():
-        if kind == DEPLOYMENT and not is_deleting(workload):
-            revision = Revision.in_workload(workload)
-            live[revision.name] = Live(revision=revision, workload=workload, pods=pods.get(revision.name, ()))
+        # The selector cannot be edited, the labels can.
+        name = workload["spec"].get("selector", {}).get("matchLabels", {}).get(labels.REVISION, "")
+        if kind == DEPLOYMENT and name and not is_deleting(workload):
+            live[name] = Live(name=name, workload=workload, frozen=frozen_in(workload), pods=pods.get(name, ()))
     return live
 
 
-def ready_endpoints(cache: ObjectReader, manifest: Manifest) -> dict[str, dict[str, int]]:
-    """Service → revision → ready endpoints, as kube-proxy and routers see them."""
-    key = key_of(manifest)
-    counts: dict[str, dict[str, int]] = {}
+def endpoints_of(cache: ObjectReader, key: ObjectKey) -> dict[str, Endpoints]:
+    """By Service. An endpoint whose readiness is unknown counts as ready, as it does for kube-proxy."""
+    ready: dict[str, dict[str, int]] = {}
+    present: dict[str, set[str]] = {}
     for piece in cache.with_label(ENDPOINT_SLICE, labels.DEPLOYMENT, key.name, key.namespace):
-        service = counts.setdefault(labels_of(piece).get(SERVICE_NAME_LABEL, ""), {})
+        service = labels_of(piece).get(SERVICE_NAME, "")
+        counts = ready.setdefault(service, {})
         for endpoint in piece.get("endpoints") or ():
-            pod_name = (endpoint.get("targetRef") or {}).get("name", "")
-            pod = cache.get(POD, ObjectKey(key.namespace, pod_name))
+            pod = cache.get(POD, ObjectKey(key.namespace, (endpoint.get("targetRef") or {}).get("name", "")))
             revision = labels_of(pod).get(labels.REVISION, "") if pod is not None else ""
-            if (endpoint.get("conditions") or {}).get("ready"):
-                service[revision] = service.get(revision, 0) + 1
-    return counts
+            present.setdefault(service, set()).add(revision)
+            if (endpoint.get("conditions") or {}).get("ready") is not False:
+                counts[revision] = counts.get(revision, 0) + 1
+    return {
+        service: Endpoints(ready=counts, present=frozenset(present.get(service, ())))
+        for service, counts in ready.items()
+    }
 
 
-def target_of(
-    cache: ObjectReader, deployment: MLDeployment
-) -> tuple[ModelVersion | Missing, ModelVersion | None, Mapping[int, ModelVersion]]:
-    """What is asked for, what a deployment without history begins with, and all that may be served."""
+def catalogue_of(cache: ObjectReader, deployment: MLDeployment) -> Catalogue:
     namespace, model = deployment.metadata.namespace, deployment.spec.model_name
-    versions = servable(cache.with_label(ML_MODEL_VERSION, labels.MODEL, model, namespace))
-    aliases = aliases_of(cache.get(ML_MODEL, ObjectKey(namespace, model)))
-    target = target_version(deployment.spec, versions, aliases)
-    return target, first_stable(deployment.spec, versions, aliases), versions
+    status = deployment.status
+    pinned: list[ModelVersion | int] = [
+        Revision.from_status(one).model_version for one in (status.stable, status.canary) if one is not None
+    ]
+    if status.aborted is not None:
+        pinned.append(status.aborted.version)
+    versions = cache.with_label(ML_MODEL_VERSION, labels.MODEL, model, namespace)
+    return catalogue(model, versions, cache.get(ML_MODEL, ObjectKey(namespace, model)), pinned)
 
 
-def route_of(deployment: MLDeployment, host_template: str) -> RouteKey | None:
-    routing = deployment.spec.routing
-    if routing.type is RoutingType.NONE:
-        return None
-    metadata = deployment.metadata
-    host = routing.host or host_template.format(name=metadata.name, namespace=metadata.namespace)
-    path = f"/v2/models/{deployment.spec.model_name}"
-    return RouteKey(class_name=routing.class_name, host=host, path=path)
+def claims_of(
+    cache: ObjectReader, deployment: MLDeployment, known: Catalogue, live: Mapping[str, Live]
+) -> dict[str, Manifest | None]:
+    """The claims that any of its revisions may need, in so far as they exist."""
+    names = {version.claim_name for version in known.versions.values()}
+    names |= {one.frozen.revision.claim_name for one in live.values() if one.frozen is not None}
+    namespace = deployment.metadata.namespace
+    return {name: cache.get(PERSISTENT_VOLUME_CLAIM, ObjectKey(namespace, name)) for name in sorted(names)}
 
 
-def holder_of(cache: ObjectReader, manifest: Manifest, route: RouteKey, host_template: str) -> ObjectKey | None:
-    """Another MLDeployment with this route: one that has it already, else an older one."""
-    own = key_of(manifest)
-    rivals: list[tuple[bool, str, ObjectKey]] = []
-    for other in cache.list(ML_DEPLOYMENT):
-        if is_deleting(other):
-            continue
-        try:
-            claimed = route_of(MLDeployment.model_validate(other), host_template)
-        except ValidationError:
-            continue  # its own reconcile tells its owner
-        if claimed == route:
-            key = key_of(other)
-            rivals.append((not _holds(cache, key, route), other["metadata"].get("creationTimestamp", ""), key))
-    first = min(rivals, default=None)
-    return None if first is None or first[2] == own else first[2]
-
-
-def _holds(cache: ObjectReader, deployment: ObjectKey, route: RouteKey) -> bool:
-    ingress = cache.get(INGRESS, deployment)
-    return ingress is not None and route in route_keys(ingress)
-
-
-def trouble_with_claim(cache: ObjectReader, namespace: str, target: ModelVersion | Missing) -> Trouble | None:
-    if isinstance(target, Missing):
-        return None
-    claim = cache.get(PERSISTENT_VOLUME_CLAIM, ObjectKey(namespace, target.claim_name))
-    return claim_trouble(target.claim_name, namespace, claim)
+def keys_name(deployment: MLDeployment) -> str:
+    return deployment.spec.auth.secret_name or child_name(deployment.metadata.name, "api-keys")

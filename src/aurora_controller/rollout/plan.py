@@ -1,90 +1,43 @@
 """The state machine of a change of revision. Pure: state and facts → next state.
 
-    Idle ─ target differs ─► Starting ─ canary has ready endpoints ─► Canary ─ promote ─► Scaling
-      ▲                         │  ▲────── it lost them ───────────────┘                     │ full capacity is ready
-      │                         └── abort, or a newer target ──► Aborting ──┐                ▼
-      └────────────────────── Unrouting ◄─ settled ─ Settling ◄─ Switching ◄┼─────── stable Service re-pointed
-                                  └──────────── settled ────────────────────┴─► Idle
+    Idle ─ target differs ─► Starting ─ canary is ready ─► Canary ─ promote ─► Scaling ─ full capacity is ready ─┐
+      ▲                          └────────── abort, or another target ──────────┴─► Aborting ─┐                  ▼
+      │                                                                                       │              Switching
+      ├───────────────────────────── canary's routing is gone ────────────────────────────────┘                  │
+      └── canary's routing is gone ── Unrouting ◄── router has had its time ── Settling ◄── only new endpoints ──┘
 
-A revision that was never available is no stable: until then the candidate is replaced directly. From Switching on
-there is no way back but a new rollout, because the stable Service already points at the new revision.
+One transition at a time: its writes and the new state are visible before the next. What the world should look like
+follows from the state alone (``world.py``), so a controller that died between a write and the status arrives at the
+same decision again. A revision that was never available is replaced directly. From Switching on the way leads forward,
+unless the new pods are lost while the old ones are still there.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 
-from aurora_controller.api.v1alpha1.mldeployment import HistoryEntry, LastRequest, RolloutPhase, StrategyType
+from aurora_controller.api.v1alpha1.mldeployment import HistoryEntry, LastRequest, RolloutPhase
 from aurora_controller.kube.clock import format_time
+from aurora_controller.rollout.facts import Facts
+from aurora_controller.rollout.leaving import leave, noted_leaving
+from aurora_controller.rollout.requests import Action, answer
 from aurora_controller.rollout.revision import Revision
+from aurora_controller.rollout.state import SWITCHED, GivenUp, State
+from aurora_controller.rollout.world import STABLE_RESTORE_SECONDS
 
-DRAIN_LIMIT_SECONDS = 60.0
-"""A replaced revision leaves this long after its window at the latest, whatever its counters say."""
-
-ON_TRIAL = (RolloutPhase.STARTING, RolloutPhase.CANARY, RolloutPhase.SCALING)
-SWITCHED = (RolloutPhase.SWITCHING, RolloutPhase.SETTLING, RolloutPhase.UNROUTING)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Leaving:
-    """A revision without traffic that is kept warm until ``until``."""
-
-    revision: Revision
-    until: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class GivenUp:
-    """A revision that is not tried again while it is the target."""
-
-    revision: str
-    rollout: int
-    at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class State:
-    """What a rollout remembers, in the object's status."""
-
-    rollout: int = 0
-    phase: RolloutPhase = RolloutPhase.IDLE
-    since: datetime
-    stable: Revision | None = None
-    canary: Revision | None = None
-    leaving: Leaving | None = None
-    given_up: GivenUp | None = None
-
-    def enter(self, phase: RolloutPhase, now: datetime) -> "State":
-        return self if phase is self.phase else replace(self, phase=phase, since=now)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What is observed, as far as the next state depends on it."""
-
-    target: Revision | None
-    """What is asked for; None when it cannot be had."""
-    first: Revision | None = None
-    """What a deployment without history begins with instead."""
-    is_paused: bool = False
-    strategy: StrategyType = StrategyType.CANARY
-    is_routed: bool = True
-    """Whether a router splits traffic by weight."""
-    replicas: int = 1
-    stable_version: int | None = None
-    promote: str | None = None
-    abort: str | None = None
-    stable_ready: int = 0
-    stable_replicas: int = 0
-    canary_ready: int = 0
-    canary_endpoints: int = 0
-    canary_is_crashing: bool = False
-    is_switched: bool = False
-    """The stable Service points at the canary, and only its pods are behind it."""
-    leaving_is_idle: bool = False
-    """Its counters stand still."""
-    settle_seconds: float = 5.0
-    rollback_window_seconds: float = 30.0
+ABORT_DRAIN_SECONDS: Final = 30.0
+"""A canary that was given up leaves by then, whatever its counters say."""
+WINDOW_DRAIN_SECONDS: Final = 60.0
+"""A replaced revision leaves by this time after its rollback window."""
+STABLE_LOST_SECONDS: Final = 30.0
+"""Without a ready pod for so long, stable is given up for a ready canary: longer than a pod takes to be replaced."""
+DRAIN_LOOK_SECONDS: Final = 4.0
+"""Between two looks at the counters of a revision that is leaving."""
+_SLACK_SECONDS: Final = 0.1
+"""A moment is looked at when it has passed for sure."""
+_TIMED: Final = (RolloutPhase.SETTLING, RolloutPhase.UNROUTING, RolloutPhase.ABORTING)
+_STARTING_SECONDS: Final = 600.0
+_WATCHED_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,176 +45,262 @@ class Step:
     """The next state, and what there is to tell."""
 
     state: State
-    history: Sequence[HistoryEntry] = ()
-    request: LastRequest | None = None
+    ended: tuple[HistoryEntry, ...] = ()
+    """Rollouts that ended with this step."""
+    told: LastRequest | None = None
+    """What became of a promote or abort request; None when there is nothing new to say."""
+    is_opening: bool = False
+    """Whether a rollout begins."""
 
 
 def next_step(state: State, facts: Facts, now: datetime) -> Step:
-    """At most one transition; called again once its writes are visible."""
-    state = _let_go(state, facts, now)
-    if state.stable is None:
-        return _first_revision(state, facts, now)
-    if state.phase is RolloutPhase.IDLE:
-        return _open(state, facts, now)
-    if state.phase in ON_TRIAL:
-        return _on_trial(state, facts, now)
-    return _after_the_decision(state, facts, now)
+    """At most one transition."""
+    state = noted_leaving(_noted(_repaired(state, facts, now), facts, now), facts, now)
+    answered = answer(facts.asked, state, facts.history)
+    step = _transition(state, facts, answered.action, now)
+    return replace(step, told=answered.told)
 
 
-def _after_the_decision(state: State, facts: Facts, now: datetime) -> Step:
-    """Endpoints and time alone bring these phases on."""
-    match state.phase:
-        case RolloutPhase.SWITCHING if facts.is_switched:
-            return Step(state=state.enter(RolloutPhase.SETTLING, now))
-        case RolloutPhase.SETTLING if not facts.is_switched:  # endpoints of the old revision came back
-            return Step(state=state.enter(RolloutPhase.SWITCHING, now))
-        case RolloutPhase.SETTLING if _settled(state, facts, now):
-            return Step(state=state.enter(RolloutPhase.UNROUTING, now))
-        case RolloutPhase.UNROUTING if _settled(state, facts, now):
-            return _promoted(state, facts, now)
-        case RolloutPhase.ABORTING if _settled(state, facts, now):
-            return _withdrawn(state, now)
-    return Step(state=state)
+def deadline_seconds(phase: RolloutPhase, settle_seconds: float) -> float | None:
+    """How long a phase may take before it is reported as stuck; a canary on trial waits for people."""
+    match phase:
+        case RolloutPhase.STARTING | RolloutPhase.SCALING:
+            return _STARTING_SECONDS
+        case RolloutPhase.SWITCHING | RolloutPhase.SETTLING | RolloutPhase.UNROUTING:
+            return _WATCHED_SECONDS + settle_seconds
+        case RolloutPhase.ABORTING:
+            return _WATCHED_SECONDS + STABLE_RESTORE_SECONDS + settle_seconds
+        case _:
+            return None
 
 
 def seconds_to_next_step(state: State, facts: Facts, now: datetime) -> float | None:
-    """When time alone will bring the next transition."""
-    if state.phase in (RolloutPhase.SETTLING, RolloutPhase.UNROUTING, RolloutPhase.ABORTING):
-        return max(0.0, facts.settle_seconds - (now - state.since).total_seconds())
+    """When time alone may bring a transition or something to report, if nothing happens before."""
+    moments = [one.until if now < one.until else one.deadline for one in state.leaving]
+    limit = deadline_seconds(state.phase, facts.settle_seconds)
+    waits = [facts.settle_seconds, STABLE_RESTORE_SECONDS] if state.phase in _TIMED else []
+    moments += [state.since + timedelta(seconds=seconds) for seconds in [*waits, *([limit] if limit else [])]]
+    if state.weight_since is not None and state.phase in _TIMED:
+        moments.append(state.weight_since + timedelta(seconds=facts.settle_seconds))
+    if state.stable_lost_since is not None and state.canary is not None:
+        moments.append(state.stable_lost_since + timedelta(seconds=STABLE_LOST_SECONDS))
+    left = [(moment - now).total_seconds() for moment in moments]
+    waits = [seconds + _SLACK_SECONDS for seconds in left if seconds > -_SLACK_SECONDS]
+    if any(now >= one.until for one in state.leaving):
+        waits.append(DRAIN_LOOK_SECONDS)
+    return min(waits, default=None)
+
+
+def _transition(state: State, facts: Facts, action: Action | None, now: datetime) -> Step:
+    if state.stable is None:
+        return _begin(state, facts, now)
+    match state.phase:
+        case RolloutPhase.SCALING:
+            return Step(state=_scaling(state, facts, action, now))
+        case RolloutPhase.SWITCHING | RolloutPhase.SETTLING | RolloutPhase.UNROUTING:
+            return _switched(state, facts, now)
+        case RolloutPhase.ABORTING:
+            return _aborting(state, facts, now)
+        case _ if state.canary is not None:
+            return Step(state=_on_trial(state, facts, action, now))
+        case _:
+            return _without_canary(state, facts, now)
+
+
+def _repaired(state: State, facts: Facts, now: datetime) -> State:
+    """Puts right what a lost status write, or somebody else's hand, left behind."""
+    if state.canary is not None and state.stable is not None and state.canary.name == state.stable.name:
+        state = replace(state, canary=None)
+    if state.canary is None:
+        known = (RolloutPhase.IDLE, RolloutPhase.STARTING, RolloutPhase.ABORTING)
+        return state if state.phase in known else state.enter(RolloutPhase.IDLE, now)
+    if state.phase is RolloutPhase.IDLE:
+        return state.enter(RolloutPhase.STARTING, now)
+    if state.phase is RolloutPhase.SCALING and facts.selected == state.canary.name:
+        return state.enter(RolloutPhase.SWITCHING, now)
+    return state
+
+
+def _noted(state: State, facts: Facts, now: datetime) -> State:
+    """What time and pods tell, whatever the phase."""
+    available = state.was_available or (state.stable is not None and facts.stable.is_available)
+    lost_since = None
+    if available and state.phase not in SWITCHED and facts.stable.ready == 0:
+        lost_since = state.stable_lost_since or now
+    return replace(state, was_available=available, stable_lost_since=lost_since)
+
+
+def _begin(state: State, facts: Facts, now: datetime) -> Step:
+    """Without history: what serves already, else what a first rollout begins with."""
+    if facts.serving is not None:
+        found = replace(state, stable=facts.serving, rollout=max(1, state.rollout))
+        if facts.routed_canary is not None and facts.routed_canary.name != facts.serving.name:
+            return Step(state=replace(found, canary=facts.routed_canary).enter(RolloutPhase.CANARY, now))
+        # Whether it was available will be noted next time; Starting is where that is waited for.
+        return Step(state=found.enter(RolloutPhase.STARTING, now, decision="It was found behind the stable Service."))
+    if facts.first is None:
+        return Step(state=state)
+    begun = replace(state, stable=facts.first, rollout=state.rollout + 1)
+    begun = begun.enter(RolloutPhase.STARTING, now, decision="The first revision became available.")
+    return Step(state=begun, is_opening=True)
+
+
+def _without_canary(state: State, facts: Facts, now: datetime) -> Step:
+    if facts.has_canary_route:
+        return Step(state=state.enter(RolloutPhase.ABORTING, now, decision="A route of an earlier canary was left."))
+    if not state.was_available:
+        return _first_start(state, facts, now)
+    if state.phase is not RolloutPhase.IDLE:
+        is_told = any(entry.rollout == state.rollout for entry in facts.history)
+        entry = _entry(state, state.stable, "Promoted", state.decision, now)
+        return Step(state=_idle(state, now), ended=() if is_told else (entry,))
+    target = facts.target
+    if target is None:
+        return Step(state=state)
+    if not _is_pinned(state, target, facts):
+        state = replace(state, given_up=None)
+    is_wanted = state.given_up is None and state.stable is not None and target.name != state.stable.name
+    if not is_wanted or facts.asked.is_paused:
+        return Step(state=state)
+    opened = replace(state, canary=target, rollout=state.rollout + 1, decision=None)
+    return Step(state=opened.enter(RolloutPhase.STARTING, now), is_opening=True)
+
+
+def _is_pinned(state: State, target: Revision, facts: Facts) -> bool:
+    pin = state.given_up
+    return pin is not None and (pin.revision, pin.asked_by) == (target.name, facts.asked_by)
+
+
+def _first_start(state: State, facts: Facts, now: datetime) -> Step:
+    """Nothing was ever available: what is asked for now takes the place directly."""
+    stable, target, first = state.stable, facts.target, facts.first
+    # A first rollout may begin with another revision than the target, such as the champion: it has its chance.
+    has_its_chance = (
+        first is not None
+        and stable is not None
+        and first.name == stable.name
+        and state.seconds_in_phase(now) <= _STARTING_SECONDS
+    )
+    is_new = target is not None and stable is not None and target.name != stable.name
+    if not is_new or has_its_chance or facts.asked.is_paused:
+        return Step(state=state if state.phase is RolloutPhase.STARTING else state.enter(RolloutPhase.STARTING, now))
+    successor = target if first is None or (stable is not None and first.name == stable.name) else first
+    entry = _entry(state, stable, "Replaced", "It was never available, and something else is asked for.", now)
+    replaced = replace(state, stable=successor, rollout=state.rollout + 1)
+    replaced = replaced.enter(RolloutPhase.STARTING, now, decision="The first revision became available.")
+    return Step(state=replaced, ended=(entry,), is_opening=True)
+
+
+def _idle(state: State, now: datetime) -> State:
+    return replace(state.enter(RolloutPhase.IDLE, now), decision=None)
+
+
+def _on_trial(state: State, facts: Facts, action: Action | None, now: datetime) -> State:
+    """Starting and Canary: people and git decide; readiness only moves between the two."""
+    if action is Action.ABORT:
+        return _abort(state, facts, now, "It was asked for by annotation.")
+    # A rolling update that already answers is finished first: only the newest target follows it.
+    if _is_replaced(state, facts) and not (facts.is_rolling and facts.canary.ready > 0):
+        return state.enter(RolloutPhase.ABORTING, now, decision="The target changed.")
+    reason = _why_promote(state, facts, action, now)
+    if reason is not None and facts.canary.ready > 0:
+        return state.enter(RolloutPhase.SCALING, now, decision=reason)
+    if state.phase is RolloutPhase.STARTING and not facts.is_direct and facts.canary_has(facts.canary_pods):
+        return state.enter(RolloutPhase.CANARY, now)
+    return state
+
+
+def _is_replaced(state: State, facts: Facts) -> bool:
+    target = facts.target
+    return target is not None and target.name != _name(state) and not facts.asked.is_paused
+
+
+def _why_promote(state: State, facts: Facts, action: Action | None, now: datetime) -> str | None:
+    if facts.asked.is_paused:
+        return None
+    if action is Action.PROMOTE:
+        return "It was asked for by annotation."
+    if facts.is_direct:
+        return "spec.stableVersion asks for it." if facts.is_from_git else "It is promoted as soon as it is ready."
+    if facts.canary_has(1) and _is_lost(state, now):
+        return f"The stable revision had no ready pod for {STABLE_LOST_SECONDS:.0f} s."
     return None
 
 
-def _settled(state: State, facts: Facts, now: datetime) -> bool:
-    """Routers have no acknowledgement for annotations: they are given time."""
-    needed = facts.settle_seconds if facts.is_routed else 0.0
-    return (now - state.since).total_seconds() >= needed
+def _is_lost(state: State, now: datetime) -> bool:
+    since = state.stable_lost_since
+    return since is not None and (now - since).total_seconds() >= STABLE_LOST_SECONDS
 
 
-def _let_go(state: State, facts: Facts, now: datetime) -> State:
-    """Forgets the leaving revision when nobody needs it any more."""
-    leaving = state.leaving
-    if leaving is None:
-        return state
-    over = now >= leaving.until and (
-        facts.leaving_is_idle or now >= leaving.until + timedelta(seconds=DRAIN_LIMIT_SECONDS)
-    )
-    in_use = {revision.name for revision in (state.stable, state.canary) if revision is not None}
-    return replace(state, leaving=None) if over or leaving.revision.name in in_use else state
+def _scaling(state: State, facts: Facts, action: Action | None, now: datetime) -> State:
+    if action is Action.ABORT:
+        return _abort(state, facts, now, "It was asked for by annotation.")
+    if _is_replaced(state, facts) and (facts.canary.ready == 0 or state.seconds_in_phase(now) > _STARTING_SECONDS):
+        return state.enter(RolloutPhase.ABORTING, now, decision="The target changed before it was at full capacity.")
+    # With nothing behind stable, any ready pod is better than waiting for all of them.
+    needed = 1 if _is_lost(state, now) else facts.full_capacity
+    if facts.canary_has(needed) and not facts.asked.is_paused:
+        return state.enter(RolloutPhase.SWITCHING, now)
+    return state
 
 
-def _first_revision(state: State, facts: Facts, now: datetime) -> Step:
-    """Until one has been available once, the newest candidate takes the place directly."""
-    if state.canary is not None and facts.canary_endpoints > 0:
-        first = replace(state, stable=state.canary, canary=None)
-        entry = _entry(state, "Promoted", "first revision that became available", now)
-        return Step(state=first.enter(RolloutPhase.IDLE, now), history=(entry,))
-    wanted = facts.first or facts.target
-    if wanted is None or (state.canary is not None and state.canary.name == wanted.name):
-        return Step(state=state)
-    opened = replace(state, canary=wanted, rollout=state.rollout + 1, since=now, phase=RolloutPhase.STARTING)
-    return Step(state=opened)
-
-
-def _open(state: State, facts: Facts, now: datetime) -> Step:
-    target = facts.target
-    if target is None or state.stable is None or facts.is_paused or target.name == state.stable.name:
-        return Step(state=state)
-    if state.given_up is not None and state.given_up.revision == target.name:
-        return Step(state=state)
-    opened = replace(state, canary=target, given_up=None, rollout=state.rollout + 1)
-    return Step(state=opened.enter(RolloutPhase.STARTING, now))
-
-
-def _on_trial(state: State, facts: Facts, now: datetime) -> Step:
-    canary = state.canary
-    if canary is None:  # cannot happen by our own hand; a status written by somebody else is put right
-        return Step(state=state.enter(RolloutPhase.IDLE, now))
-    key = f"{canary.name}@{state.rollout}"
-    request = _judge_request(facts, key)
-    if facts.abort == key:
-        given_up = GivenUp(revision=canary.name, rollout=state.rollout, at=now)
-        return Step(state=replace(state, given_up=given_up).enter(RolloutPhase.ABORTING, now), request=request)
-    if facts.target is not None and facts.target.name != canary.name:
-        return Step(state=state.enter(RolloutPhase.ABORTING, now), request=request)
-    if _wants_promotion(state, facts, key):
-        return Step(state=_promoting(state, facts, now), request=request)
-    has_traffic = facts.canary_endpoints > 0 and not facts.canary_is_crashing
-    return Step(state=state.enter(RolloutPhase.CANARY if has_traffic else RolloutPhase.STARTING, now), request=request)
-
-
-def _wants_promotion(state: State, facts: Facts, key: str) -> bool:
-    if facts.is_paused or state.canary is None or state.stable is None:
-        return False
-    by_git = facts.stable_version == state.canary.version and facts.stable_version != state.stable.version
-    instead_of_nothing = facts.stable_ready == 0 and facts.canary_endpoints > 0
-    by_strategy = facts.strategy is StrategyType.ROLLING_UPDATE
-    return facts.promote == key or by_git or by_strategy or instead_of_nothing
-
-
-def _promoting(state: State, facts: Facts, now: datetime) -> State:
-    full = facts.replicas if facts.stable_ready == 0 else max(facts.replicas, facts.stable_replicas)
-    needed = min(full, facts.canary_ready) if facts.stable_ready == 0 else full
-    is_ready = facts.canary_ready >= needed > 0 and facts.canary_endpoints > 0 and not facts.canary_is_crashing
-    return state.enter(RolloutPhase.SWITCHING if is_ready else RolloutPhase.SCALING, now)
+def _switched(state: State, facts: Facts, now: datetime) -> Step:
+    """Endpoints and time alone bring these phases on."""
+    if facts.canary.pods_ready == 0 and facts.stable.pods_ready > 0:
+        return Step(state=_abort(state, facts, now, "Its pods were lost during the promotion."))
+    settled = state.seconds_in_phase(now) >= facts.settle_seconds
+    match state.phase:
+        case RolloutPhase.SWITCHING if facts.is_switched:
+            return Step(state=state.enter(RolloutPhase.SETTLING, now))
+        case RolloutPhase.SETTLING if not facts.is_switched:
+            return Step(state=state.enter(RolloutPhase.SWITCHING, now))
+        case RolloutPhase.SETTLING if settled:
+            return Step(state=state.enter(RolloutPhase.UNROUTING, now))
+        case RolloutPhase.UNROUTING if not facts.has_canary_route:
+            return _promoted(state, facts, now)
+    return Step(state=state)
 
 
 def _promoted(state: State, facts: Facts, now: datetime) -> Step:
-    assert state.stable is not None  # noqa: S101  a switch needs something to switch from
-    until = now + timedelta(seconds=facts.rollback_window_seconds)
-    done = replace(
-        state, stable=state.canary, canary=None, leaving=Leaving(revision=state.stable, until=until), given_up=None
-    )
-    return Step(
-        state=done.enter(RolloutPhase.IDLE, now), history=(_entry(state, "Promoted", "all traffic switched", now),)
-    )
+    entry = _entry(state, state.canary, "Promoted", state.decision, now)
+    moved = replace(state, stable=state.canary, canary=None, was_available=True, given_up=None, stable_lost_since=None)
+    window = facts.rollback_window_seconds
+    done = leave(moved, state.stable, now=now, window=window, drain=WINDOW_DRAIN_SECONDS)
+    return Step(state=_idle(done, now), ended=(entry,))
 
 
-def _withdrawn(state: State, now: datetime) -> Step:
-    """The canary's routing goes now; its pods when their counters stand still."""
-    assert state.canary is not None  # noqa: S101  only a canary is aborted
-    aborted = state.given_up is not None and state.given_up.rollout == state.rollout
-    entry = (
-        _entry(state, "Aborted", "asked for by annotation", now)
-        if aborted
-        else _entry(state, "Replaced", "the target changed", now)
-    )
-    done = replace(state, canary=None, leaving=Leaving(revision=state.canary, until=now))
-    return Step(state=done.enter(RolloutPhase.IDLE, now), history=(entry,))
+def _abort(state: State, facts: Facts, now: datetime, reason: str) -> State:
+    """The canary is pinned: it is not tried again before something else is asked for."""
+    canary = state.canary
+    if canary is not None:
+        pin = GivenUp(
+            revision=canary.name, version=canary.version, rollout=state.rollout, at=now, asked_by=facts.asked_by
+        )
+        state = replace(state, given_up=pin)
+    return state.enter(RolloutPhase.ABORTING, now, decision=reason)
 
 
-def _entry(state: State, outcome: str, reason: str, now: datetime) -> HistoryEntry:
-    assert state.canary is not None  # noqa: S101
+def _aborting(state: State, facts: Facts, now: datetime) -> Step:
+    if facts.has_canary_route:
+        return Step(state=state)
+    ended: tuple[HistoryEntry, ...] = ()
+    if state.canary is not None:
+        is_pinned = state.given_up is not None and state.given_up.rollout == state.rollout
+        ended = (_entry(state, state.canary, "Aborted" if is_pinned else "Replaced", state.decision, now),)
+    done = leave(replace(state, canary=None), state.canary, now=now, window=0.0, drain=ABORT_DRAIN_SECONDS)
+    return Step(state=_idle(done, now), ended=ended)
+
+
+def _name(state: State) -> str:
+    return state.canary.name if state.canary is not None else ""
+
+
+def _entry(state: State, revision: Revision | None, outcome: str, reason: str | None, now: datetime) -> HistoryEntry:
     return HistoryEntry(
         rollout=state.rollout,
-        revision=state.canary.name,
-        version=state.canary.version,
+        revision=revision.name if revision is not None else "",
+        version=revision.version if revision is not None else 0,
         outcome=outcome,
-        reason=reason,
+        reason=reason or "",
         at=format_time(now),
     )
-
-
-def _judge_request(facts: Facts, key: str) -> LastRequest | None:
-    """What becomes of the annotations; abort wins."""
-    for action, value in (("abort", facts.abort), ("promote", facts.promote)):
-        if value == key:
-            paused = action == "promote" and facts.is_paused
-            message = "spec.paused holds it back" if paused else ""
-            return LastRequest(action=action, value=value, accepted=not paused, message=message)
-    for action, value in (("abort", facts.abort), ("promote", facts.promote)):
-        if value is not None:
-            return LastRequest(
-                action=action, value=value, accepted=False, message=f"not the present canary; write {key!r}"
-            )
-    return None
-
-
-def canary_weight(state: State, facts: Facts, asked: int) -> int:
-    """Percent that the canary is to get now. More than 0 only with ready endpoints."""
-    if state.stable is None or not facts.is_routed or state.canary is None:
-        return 0
-    if state.phase in (RolloutPhase.SWITCHING, RolloutPhase.SETTLING):
-        return asked if facts.canary_endpoints > 0 else 0
-    if state.phase in (RolloutPhase.CANARY, RolloutPhase.SCALING):
-        return asked if facts.canary_endpoints > 0 and not facts.canary_is_crashing else 0
-    return 0

@@ -1,17 +1,22 @@
-"""Brings an MLDeployment to one stable revision, by way of a canary that people or git decide about."""
+"""Brings an MLDeployment to one stable revision, by way of a canary that people or git decide about.
 
-import secrets
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+observe reads the cache, one Secret and, while a decision depends on it, the pods' counters. plan is pure: the state in
+the status and the facts give the next state (``plan.py``), that gives the world that should be (``world.py``), and that
+the writes (``desired.py``) and the status.
+"""
+
+import secrets as randomness
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Protocol
 
-from aurora_controller.analysis.counting import Tally
-from aurora_controller.analysis.scrape import CounterReader, PodAddress
+from aurora_controller.analysis.accounting import Count, Reading
+from aurora_controller.analysis.scrape import CounterReader, Scrape
 from aurora_controller.api import labels
 from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION
 from aurora_controller.api.v1alpha1.mldeployment import MLDeployment, RolloutPhase
+from aurora_controller.kube.clock import Clock, SystemClock
 from aurora_controller.kube.conditions import conditions_of, is_true
 from aurora_controller.kube.meta import (
     DEPLOYMENT,
@@ -28,29 +33,43 @@ from aurora_controller.kube.meta import (
     PolicyRule,
     key_of,
     labels_of,
-    uid_of,
 )
-from aurora_controller.kube.ownership import child_name
-from aurora_controller.kube.reconcile import Apply, Create, Delete, PatchStatus, Plan, Request, Watch, Write
-from aurora_controller.rollout.desired import api_key_secret, asked_weight, desired_children, obsolete
-from aurora_controller.rollout.health import is_ready
+from aurora_controller.kube.reconcile import PatchStatus, Plan, Request, Waiting, Watch
+from aurora_controller.rollout.conditions import READY, blocked, obstacle_of
+from aurora_controller.rollout.counting import (
+    LOOK_APART_SECONDS,
+    RETRY_SECONDS,
+    addresses,
+    next_count,
+    question,
+    quiet_revisions,
+    seconds_to_count,
+)
+from aurora_controller.rollout.desired import writes
+from aurora_controller.rollout.facts import Facts
+from aurora_controller.rollout.health import Trouble
 from aurora_controller.rollout.observation import (
+    Keys,
     Live,
     ObjectReader,
     Observation,
+    catalogue_of,
     children_of,
-    holder_of,
+    claims_of,
+    endpoints_of,
+    is_of_predecessor,
+    keys_name,
     live_revisions,
     read_deployment,
-    ready_endpoints,
-    route_of,
-    target_of,
-    trouble_with_claim,
 )
-from aurora_controller.rollout.plan import Facts, State, canary_weight, next_step, seconds_to_next_step
-from aurora_controller.rollout.state import facts_of, state_of
-from aurora_controller.rollout.status import READY, Block, blocked_status, events_of, next_status, trouble_events
-from aurora_controller.rollout.target import Missing
+from aurora_controller.rollout.plan import next_step, seconds_to_next_step
+from aurora_controller.rollout.reading import facts_of
+from aurora_controller.rollout.requests import key_of_rollout
+from aurora_controller.rollout.routes import held_route, holder_of, rivals_of, route_of
+from aurora_controller.rollout.state import State, count_in, remembered
+from aurora_controller.rollout.status import events_of, next_status, troubles
+from aurora_controller.rollout.target import Missing, first
+from aurora_controller.rollout.world import weighed, world
 from aurora_controller.traffic.router import Router
 
 _MANAGED: Final = f"{labels.MANAGED_BY}={labels.MANAGED_BY_AURORA}"
@@ -58,28 +77,31 @@ _READ: Final = ("get", "list", "watch")
 _OWN: Final = (*_READ, "create", "patch", "delete")
 RESYNC_SECONDS: Final = 60.0
 """Secrets are not watched, so that no rule is needed that could read them all: a lost one is noticed by then."""
-DRAIN_LOOK_SECONDS: Final = 5.0
-CANARY_LOOK_SECONDS: Final = 15.0
-LOOK_APART_SECONDS: Final = 3.0
-"""Two looks closer than this would take a quiet moment for the end of the traffic."""
+SECRET_RETRY_SECONDS: Final = 10.0
+"""While a Secret that the spec names is missing."""
 
 
 class SecretReader(Protocol):
-    """A live look at one Secret."""
+    """A live look at one Secret; a KubeClient is one."""
 
     async def get_or_none(self, kind: Kind, key: ObjectKey) -> Manifest | None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Count:
-    subject: str
-    tally: Tally
-    silent: int = 0
-    looked: float = float("-inf")
+class _Look:
+    """The last time the pods of one MLDeployment were asked."""
+
+    at: float
+    readings: Sequence[Reading]
+
+
+def random_key() -> str:
+    """256 bits, safe in URLs and headers."""
+    return randomness.token_urlsafe(32)
 
 
 class RolloutReconciler:
-    """Reads the cache, asks pods for their counters while a decision depends on them, and decides purely."""
+    """``host_template`` may hold ``{name}`` and ``{namespace}``; empty routes any host."""
 
     name = "rollout"
     kind = ML_DEPLOYMENT
@@ -107,180 +129,186 @@ class RolloutReconciler:
         runtime_image: str,
         host_template: str = "",
         settle_seconds: float = 5.0,
+        clock: Clock | None = None,
+        new_key: Callable[[], str] = random_key,
     ) -> None:
-        """``host_template`` may hold ``{name}`` and ``{namespace}``; empty routes any host."""
         self._cache = cache
         self._secrets = secret_reader
         self._counters = counters
-        self._router = router
         self._runtime_image = runtime_image
         self._host_template = host_template
         self._settle_seconds = settle_seconds
-        # What pods counted, per object and rollout. Lost with the process: the count then begins again.
-        self._tallies: dict[str, _Count] = {}
+        self._router = router
+        self._clock = clock or SystemClock()
+        self._new_key = new_key
+        self._looks: dict[Request, _Look] = {}
         self.watches: Sequence[Watch] = (
             Watch(kind=ML_DEPLOYMENT, requests=self._rivals),
-            Watch(kind=ML_MODEL_VERSION, requests=self._followers),
+            Watch(kind=ML_MODEL_VERSION, requests=self._followers_of_version),
             Watch(kind=ML_MODEL, requests=self._followers_of_model),
             *(
                 Watch(kind=kind, requests=_owner_by_label, label_selector=_MANAGED)
                 for kind in (DEPLOYMENT, SERVICE, INGRESS, POD_DISRUPTION_BUDGET, POD, ENDPOINT_SLICE)
             ),
-            Watch(kind=PERSISTENT_VOLUME_CLAIM, requests=self._unready),
+            Watch(kind=PERSISTENT_VOLUME_CLAIM, requests=self._users_of_claim),
         )
 
     async def observe(self, request: Request) -> Observation | None:
         read = read_deployment(self._cache, request)
         if read is None:
+            self._looks.pop(request, None)
             return None
         manifest, deployment = read
         children = children_of(self._cache, manifest)
         live = live_revisions(self._cache, manifest, children)
-        target, first, versions = target_of(self._cache, deployment)
-        route = route_of(deployment, self._host_template)
-        secret_exists = await self._has_secret(deployment)
-        tally, silent = await self._count(manifest, deployment, live)
+        known = catalogue_of(self._cache, deployment)
+        route = route_of(manifest, self._host_template)
+        holder = None
+        if route is not None:
+            holder = holder_of(self._cache, manifest, route, router=self._router, host_template=self._host_template)
+        before = self._looks.get(request)
+        scrape = await self._ask_pods(request, deployment, live)
         return Observation(
             manifest=manifest,
             deployment=deployment,
-            target=target,
-            first=first,
-            versions=versions,
-            route=route,
-            route_holder=holder_of(self._cache, manifest, route, self._host_template) if route is not None else None,
+            catalogue=known,
+            keys=await self._keys(manifest, deployment),
+            # Without the route that it asks for, it keeps the one it has, if any.
+            route=held_route(self._cache, manifest, self._router) if holder is not None else route,
+            contested=route if holder is not None else None,
+            route_holder=holder,
             children=children,
             live=live,
-            endpoints=ready_endpoints(self._cache, manifest),
-            claim_trouble=trouble_with_claim(self._cache, request.namespace, target),
-            secret_exists=secret_exists,
-            new_key=None if secret_exists else secrets.token_urlsafe(32),
-            tally=tally,
-            silent_pods=silent,
+            endpoints=endpoints_of(self._cache, request),
+            claims=claims_of(self._cache, deployment, known, live),
+            scrape=scrape,
+            quiet=quiet_revisions(live.values(), before.readings if before is not None else None, scrape),
             runtime_image=self._runtime_image,
             settle_seconds=self._settle_seconds,
         )
 
     def plan(self, observed: Observation, now: datetime) -> Plan:
-        state = state_of(observed, now)
-        block = _why_blocked(observed, state)
-        if block is not None:
-            status = blocked_status(observed, block, now)
-            return Plan(
-                writes=(PatchStatus(existing=observed.manifest, kind=ML_DEPLOYMENT, status=status),),
-                events=trouble_events(observed, status),
-                requeue_after_seconds=RESYNC_SECONDS,
-            )
-        step = next_step(state, facts_of(observed, state), now)
-        facts = facts_of(observed, step.state)
-        weight = canary_weight(step.state, facts, asked_weight(observed))
-        wanted = desired_children(observed, step.state, self._router, weight)
-        status = next_status(observed, step, weight, now)
-        writes: list[Write] = []
-        if not observed.secret_exists:
-            writes.append(Create(manifest=api_key_secret(observed)))
-        for kind, manifest in wanted:
-            writes.append(
-                Apply(manifest=manifest, existing=observed.children.get((kind, manifest["metadata"]["name"])))
-            )
-        writes += [Delete(existing=child, kind=kind) for kind, child in obsolete(observed, wanted)]
-        writes.append(PatchStatus(existing=observed.manifest, kind=ML_DEPLOYMENT, status=status))
+        status = observed.deployment.status
+        before = remembered(status, now)
+        facts = facts_of(observed, before, self._router)
+        obstacle = _why_blocked(observed, before, facts)
+        if obstacle is not None:
+            return _blocked(observed, obstacle, now)
+        step = next_step(before, facts, now)
+        # The step may have changed whom the facts are about.
+        facts = facts_of(observed, step.state, self._router)
+        step = replace(step, state=weighed(step.state, facts, now))
+        wanted = world(step.state, facts, now)
+        count = next_count(before, step.state, count_in(status.traffic.observed), observed.scrape, now)
+        told = next_status(observed, step, facts, world=wanted, count=count, now=now)
+        patch = PatchStatus(existing=observed.manifest, kind=ML_DEPLOYMENT, status=told)
         return Plan(
-            writes=writes,
-            events=events_of(observed, step, status),
-            requeue_after_seconds=_next_look(step.state, facts, now),
+            writes=[*writes(observed, step.state, wanted, self._router), patch],
+            events=events_of(observed, step, told),
+            requeue_after_seconds=_next_look(observed, step.state, facts, count, now),
         )
 
-    async def _has_secret(self, deployment: MLDeployment) -> bool:
-        name = deployment.spec.auth.secret_name or child_name(deployment.metadata.name, "api-keys")
-        return await self._secrets.get_or_none(SECRET, ObjectKey(deployment.metadata.namespace, name)) is not None
+    async def _keys(self, manifest: Manifest, deployment: MLDeployment) -> Keys:
+        """Raises Waiting while the Secret of an earlier object of this name is still there."""
+        name, is_generated = keys_name(deployment), deployment.spec.auth.secret_name is None
+        secret = await self._secrets.get_or_none(SECRET, ObjectKey(deployment.metadata.namespace, name))
+        if secret is None:
+            new_key = self._new_key() if is_generated else None
+            return Keys(name=name, exists=False, is_generated=is_generated, new_key=new_key)
+        if is_generated and is_of_predecessor(secret, manifest):
+            message = f"Secret {name} of an earlier MLDeployment of this name is being removed."
+            raise Waiting("PredecessorPresent", message, 2.0)
+        return Keys(name=name, is_generated=is_generated)
 
-    async def _count(
-        self, manifest: Manifest, deployment: MLDeployment, live: Mapping[str, Live]
-    ) -> tuple[Tally | None, int]:
-        """Asks the ready pods while a canary is open or a revision is leaving, and not more often than needed."""
-        status, uid = deployment.status, uid_of(manifest)
-        if status.canary is None and status.previous is None:
-            self._tallies.pop(uid, None)
-            return None, 0
-        # A share is only worth something for one weight: another weight begins another count.
-        subject = f"{status.rollout}:{status.canary.weight if status.canary is not None else 'leaving'}"
-        known = self._tallies.get(uid)
-        if known is None or known.subject != subject:
-            known = _Count(subject=subject, tally=Tally(began=time.time()))
-        if time.monotonic() - known.looked < LOOK_APART_SECONDS:
-            return known.tally, known.silent
-        addresses = [
-            PodAddress(uid=uid_of(pod), ip=pod["status"]["podIP"])
-            for revision in live.values()
-            for pod in revision.pods
-            if is_ready(pod) and (pod.get("status") or {}).get("podIP")
-        ]
-        scrape = await self._counters.read(addresses)
-        known = _Count(
-            subject=subject, tally=known.tally.seen(scrape.answers), silent=scrape.silent, looked=time.monotonic()
+    async def _ask_pods(self, request: Request, deployment: MLDeployment, live: Mapping[str, Live]) -> Scrape | None:
+        """None when nothing depends on it, or when they were asked a moment ago."""
+        now, status = self._clock.now(), deployment.status
+        asked = question(
+            status,
+            now,
+            settle_seconds=self._settle_seconds,
+            is_deciding=_is_deciding(deployment, remembered(status, now)),
         )
-        self._tallies[uid] = known
-        return known.tally, known.silent
+        if not asked.revisions:
+            self._looks.pop(request, None)
+            return None
+        look = self._looks.get(request)
+        pause = asked.pause_seconds if look is None or look.readings else RETRY_SECONDS
+        if look is not None and self._clock.monotonic() - look.at < pause:
+            return None
+        pods = addresses(live[name] for name in sorted(asked.revisions & live.keys()))
+        scrape = await self._counters.read(pods) if pods else Scrape()
+        self._looks[request] = _Look(at=self._clock.monotonic(), readings=scrape.readings)
+        return scrape
 
-    def _followers(self, version: Manifest) -> Iterable[Request]:
-        return self._deployments_of(key_of(version).namespace, version["spec"]["modelName"])
+    def _followers_of_version(self, version: Manifest) -> Iterable[Request]:
+        return self._followers(key_of(version).namespace, version["spec"]["modelName"])
 
     def _followers_of_model(self, model: Manifest) -> Iterable[Request]:
-        return self._deployments_of(key_of(model).namespace, key_of(model).name)
+        return self._followers(key_of(model).namespace, key_of(model).name)
 
-    def _deployments_of(self, namespace: str, model: str) -> Iterable[Request]:
+    def _followers(self, namespace: str, model: str) -> Iterable[Request]:
         return (
             key_of(deployment)
             for deployment in self._cache.list(ML_DEPLOYMENT, namespace)
-            if deployment["spec"]["modelName"] == model
+            if deployment["spec"].get("modelName") == model
         )
 
-    def _unready(self, claim: Manifest) -> Iterable[Request]:
-        """A claim that appears or is bound matters to those that do not serve yet."""
+    def _users_of_claim(self, claim: Manifest) -> Iterable[Request]:
+        """A claim that appears or is bound matters to those that are not served, or have a canary."""
         return (
             key_of(deployment)
             for deployment in self._cache.list(ML_DEPLOYMENT, key_of(claim).namespace)
-            if not is_true(conditions_of(deployment), READY)
+            if not is_true(conditions_of(deployment), READY) or (deployment.get("status") or {}).get("canary")
         )
 
     def _rivals(self, deployment: Manifest) -> Iterable[Request]:
-        """A route that is given up may be what others of the same model name wait for."""
-        return (
-            key_of(other)
-            for other in self._cache.list(ML_DEPLOYMENT)
-            if other["spec"]["modelName"] == deployment["spec"]["modelName"] and key_of(other) != key_of(deployment)
-        )
+        """Those that ask for the same route: one that gives it up is what the others wait for."""
+        route = route_of(deployment, self._host_template)
+        if route is None:
+            return ()
+        return map(key_of, rivals_of(self._cache, deployment, route, host_template=self._host_template))
 
 
-def _why_blocked(observed: Observation, state: State) -> Block | None:
-    """What must change elsewhere before anything is created or changed here."""
-    deployment = observed.deployment
-    if observed.route_holder is not None and (INGRESS, deployment.metadata.name) not in observed.children:
-        holder = observed.route_holder
-        message = (
-            f"{observed.route} is held by MLDeployment {holder.name!r} in namespace {holder.namespace!r}: "
-            "set another spec.routing.host, or delete that one."
-        )
-        return Block(reason="RouteConflict", message=message)
-    named = deployment.spec.auth.secret_name
-    if named is not None and not observed.secret_exists:
-        message = f"Secret {named!r} of spec.auth.secretName does not exist: create it with one API key per entry."
-        return Block(reason="SecretNotFound", message=message)
-    if isinstance(observed.target, Missing) and state.stable is None and state.canary is None:
-        return Block(reason=observed.target.reason, message=observed.target.message)
-    return None
+def _why_blocked(observed: Observation, state: State, facts: Facts) -> Trouble | None:
+    """Why nothing is created at all. What exists already is looked after, whatever stands in its way."""
+    if state.stable is not None or facts.serving is not None:
+        return None
+    obstacle = obstacle_of(observed)
+    if obstacle is not None:
+        return obstacle
+    begins = first(observed.deployment.spec, observed.catalogue)
+    return Trouble(reason=begins.reason, message=begins.message) if isinstance(begins, Missing) else None
 
 
-def _next_look(state: State, facts: Facts, now: datetime) -> float:
+def _blocked(observed: Observation, obstacle: Trouble, now: datetime) -> Plan:
+    told = blocked(observed, obstacle, now)
+    status = {"observedGeneration": observed.deployment.metadata.generation, "conditions": told}
+    return Plan(
+        writes=[PatchStatus(existing=observed.manifest, kind=ML_DEPLOYMENT, status=status)],
+        events=troubles(observed.manifest, told),
+        requeue_after_seconds=RESYNC_SECONDS if observed.keys.exists else SECRET_RETRY_SECONDS,
+    )
+
+
+def _is_deciding(deployment: MLDeployment, state: State) -> bool:
+    """Whether a request about the open rollout waits to be obeyed."""
+    annotations, key = deployment.metadata.annotations, key_of_rollout(state)
+    is_asked = key is not None and key in (annotations.get(labels.PROMOTE), annotations.get(labels.ABORT))
+    return is_asked and state.phase is RolloutPhase.CANARY
+
+
+def _next_look(observed: Observation, state: State, facts: Facts, count: Count | None, now: datetime) -> float:
     """When to look again if no event comes first."""
-    looks = [RESYNC_SECONDS]
+    looks = [SECRET_RETRY_SECONDS if obstacle_of(observed) is not None else RESYNC_SECONDS]
     step = seconds_to_next_step(state, facts, now)
+    counting = seconds_to_count(state, count, now, facts.settle_seconds)
     if step is not None:
-        looks.append(step + 0.05)
-    if state.leaving is not None:
-        looks.append(max(DRAIN_LOOK_SECONDS, (state.leaving.until - now).total_seconds()))
-    if state.phase is RolloutPhase.CANARY:
-        looks.append(CANARY_LOOK_SECONDS)
+        looks.append(step)
+    if counting is not None and counting > 0:
+        looks.append(counting + 0.1)
+    elif counting is not None and count is None:
+        looks.append(RETRY_SECONDS if observed.scrape is not None else LOOK_APART_SECONDS)
     return min(looks)
 
 

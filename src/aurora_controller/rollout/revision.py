@@ -1,182 +1,115 @@
-"""A revision: one version of the model under one pod template, and its frozen manifest.
+"""A revision: one version of the model under one pod template.
 
-Its name is derived from the digest and from what the user set of the template, compared as values: a default that a
-newer schema adds, or a newer controller, makes no new revision. The rendered template is kept in an annotation of the
-Deployment and applied from there ever after, so that an upgraded controller restarts no pod.
+Its name is derived from the digest and from what the user set of the template, compared as values: neither a default
+that a newer schema adds, nor another spelling of a quantity, nor a newer controller makes a new revision. What the
+name stands for travels with it, so that the Deployment of a revision can be made again when the spec has moved on.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
-from aurora_controller.api import labels
-from aurora_controller.api.v1alpha1.mldeployment import MLDeployment
-from aurora_controller.kube.meta import Manifest, annotations_of, labels_of
+from aurora_controller.api.model import Placement, ResourceRequirements
+from aurora_controller.api.v1alpha1.mldeployment import MLDeploymentSpec, RevisionStatus
+from aurora_controller.kube.quantity import parse_quantity
 from aurora_controller.rollout.target import ModelVersion
-from aurora_runtime.contract import (
-    API_KEYS_MOUNT_PATH,
-    HTTP_PORT,
-    HTTP_PORT_NAME,
-    METRICS_PORT,
-    METRICS_PORT_NAME,
-    SCRATCH_MOUNT_PATH,
-    SERVER_CONTAINER,
-    STORE_MOUNT_PATH,
-    Variable,
-)
 
-USER_ID: Final = 65532
-DRAIN_SECONDS: Final = 10
-TERMINATION_GRACE_SECONDS: Final = 60
+_SETTINGS: Final = {"image", "resources", "placement"}
 _HASH_LENGTH: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Revision:
-    """Identity of what a pod serves."""
+    """What a pod serves, and how it is run."""
 
     name: str
     """``<version>-<hash8>``."""
     version: int
     digest: str
+    claim_name: str = ""
+    size_bytes: int = 0
+    image: str = ""
+    """Runtime image, decided when the revision was made."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What the user set of image, resources and placement: JSON of the spec without defaults."""
 
     @classmethod
-    def of(cls, deployment: MLDeployment, version: ModelVersion) -> "Revision":
-        spec = deployment.spec
-        given = {
-            "digest": version.digest,
-            "image": spec.image,
-            "resources": spec.resources.to_json(),
-            "placement": _set(spec.placement.to_json()),
-            "secret": spec.auth.secret_name,
-        }
-        content = json.dumps(given, sort_keys=True, separators=(",", ":"))
-        name = f"{version.number}-{sha256(content.encode()).hexdigest()[:_HASH_LENGTH]}"
-        return cls(name=name, version=version.number, digest=version.digest)
-
-    @classmethod
-    def in_workload(cls, workload: Manifest) -> "Revision":
-        """The revision of an existing Deployment."""
-        marks = labels_of(workload)
+    def of(cls, spec: MLDeploymentSpec, version: ModelVersion, *, runtime_image: str) -> "Revision":
+        settings = user_settings(spec)
         return cls(
-            name=marks.get(labels.REVISION, ""),
-            version=int(marks.get(labels.VERSION, "0")),
-            digest=annotations_of(workload).get(labels.DIGEST, ""),
+            name=f"{version.number}-{_hash({'digest': version.digest, **_as_values(settings)})}",
+            version=version.number,
+            digest=version.digest,
+            claim_name=version.claim_name,
+            size_bytes=version.size_bytes,
+            image=spec.image or runtime_image,
+            settings=settings,
+        )
+
+    @classmethod
+    def from_status(cls, status: RevisionStatus) -> "Revision":
+        return cls(
+            name=status.revision,
+            version=status.version,
+            digest=status.digest,
+            claim_name=status.claim_name,
+            size_bytes=status.size_bytes,
+            image=status.image,
+            settings=status.settings,
+        )
+
+    @property
+    def resources(self) -> ResourceRequirements:
+        given = self.settings.get("resources")
+        default: ResourceRequirements = MLDeploymentSpec.model_fields["resources"].default
+        return default if given is None else ResourceRequirements.model_validate(given)
+
+    @property
+    def placement(self) -> Placement:
+        return Placement.model_validate(self.settings.get("placement") or {})
+
+    @property
+    def model_version(self) -> ModelVersion:
+        return ModelVersion(
+            number=self.version, digest=self.digest, claim_name=self.claim_name, size_bytes=self.size_bytes
+        )
+
+    def today(self, runtime_image: str) -> "Revision":
+        """The same revision as it would be made now: its image follows the controller unless the user set one."""
+        return Revision(
+            name=self.name,
+            version=self.version,
+            digest=self.digest,
+            claim_name=self.claim_name,
+            size_bytes=self.size_bytes,
+            image=self.settings.get("image") or runtime_image,
+            settings=self.settings,
         )
 
 
-def _set(content: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in content.items() if value}
+def user_settings(spec: MLDeploymentSpec) -> dict[str, Any]:
+    """What differs from the schema's defaults, in camelCase."""
+    return spec.model_dump(mode="json", by_alias=True, include=_SETTINGS, exclude_defaults=True, exclude_none=True)
 
 
-def selector(deployment: str, revision: str) -> dict[str, str]:
-    """Frozen selector of a revision's pods."""
-    return {labels.DEPLOYMENT: deployment, labels.REVISION: revision}
+def _as_values(settings: Mapping[str, Any]) -> dict[str, Any]:
+    resources = settings.get("resources")
+    if resources is None:
+        return dict(settings)
+    amounts = {part: {name: _amount(value) for name, value in given.items()} for part, given in resources.items()}
+    return {**settings, "resources": amounts}
 
 
-def pod_template(
-    deployment: MLDeployment, revision: Revision, *, claim: str, secret: str, image: str
-) -> dict[str, Any]:
-    """The template that is frozen when the revision is created."""
-    metadata, spec = deployment.metadata, deployment.spec
-    identity = {
-        labels.MANAGED_BY: labels.MANAGED_BY_AURORA,
-        labels.COMPONENT: labels.COMPONENT_SERVER,
-        labels.MODEL: spec.model_name,
-        labels.VERSION: str(revision.version),
-        **selector(metadata.name, revision.name),
-    }
-    placement = _set(spec.placement.to_json())
-    extra_labels, extra_annotations = placement.pop("labels", {}), placement.pop("annotations", {})
-    pod = {
-        **placement,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER_ID,
-            "runAsGroup": USER_ID,
-            "fsGroup": USER_ID,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [_server(deployment, revision, image=spec.image or image)],
-        "volumes": [
-            {"name": "store", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}},
-            {"name": "api-keys", "secret": {"secretName": secret, "defaultMode": 0o440}},
-            {"name": "scratch", "emptyDir": {}},
-        ],
-    }
-    template_metadata: dict[str, Any] = {"labels": {**extra_labels, **identity}}
-    if extra_annotations:
-        template_metadata["annotations"] = extra_annotations
-    return {"metadata": template_metadata, "spec": pod}
-
-
-def _server(deployment: MLDeployment, revision: Revision, *, image: str) -> dict[str, Any]:
-    model = deployment.spec.model_name
-    variables = {
-        Variable.STORE: STORE_MOUNT_PATH,
-        Variable.MODEL: model,
-        Variable.VERSION: str(revision.version),
-        Variable.DIGEST: revision.digest,
-        Variable.REVISION: revision.name,
-        Variable.API_KEYS_DIR: API_KEYS_MOUNT_PATH,
-        Variable.DRAIN_SECONDS: str(DRAIN_SECONDS),
-    }
-    return {
-        "name": SERVER_CONTAINER,
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["python", "-m", "aurora_runtime.inference"],
-        "env": [{"name": name.value, "value": value} for name, value in variables.items()],
-        "ports": [
-            {"name": HTTP_PORT_NAME, "containerPort": HTTP_PORT, "protocol": "TCP"},
-            {"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT, "protocol": "TCP"},
-        ],
-        "resources": _set(deployment.spec.resources.to_json()),
-        # A model may take minutes to copy: the startup probe bounds that, and the others begin after it.
-        "startupProbe": _probe("/v2/health/ready", period=1, failures=600),
-        "readinessProbe": _probe("/v2/health/ready", period=2, failures=2),
-        "livenessProbe": _probe("/v2/health/live", period=10, failures=6),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [
-            {
-                "name": "store",
-                "mountPath": f"{STORE_MOUNT_PATH}/{model}",
-                "subPath": f"{deployment.metadata.namespace}/{model}",
-                "readOnly": True,
-            },
-            {"name": "api-keys", "mountPath": API_KEYS_MOUNT_PATH, "readOnly": True},
-            {"name": "scratch", "mountPath": SCRATCH_MOUNT_PATH},
-        ],
-    }
-
-
-def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
-    return {
-        "httpGet": {"path": path, "port": HTTP_PORT_NAME},
-        "periodSeconds": period,
-        "timeoutSeconds": 5,
-        "failureThreshold": failures,
-    }
-
-
-def frozen_template(workload: Manifest) -> dict[str, Any] | None:
-    """The template that the revision was created with; None when the annotation is gone or broken."""
+def _amount(quantity: int | str) -> str:
+    """One spelling per amount: 500m and 0.5 are the same."""
     try:
-        template = json.loads(annotations_of(workload).get(labels.FROZEN_TEMPLATE, ""))
+        return format(parse_quantity(quantity).normalize(), "f")
     except ValueError:
-        return None
-    return template if isinstance(template, dict) else None
+        return str(quantity)  # the API server will say what is wrong with it
 
 
-def freeze(template: dict[str, Any]) -> str:
-    return json.dumps(template, sort_keys=True, separators=(",", ":"))
+def _hash(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return sha256(text.encode()).hexdigest()[:_HASH_LENGTH]

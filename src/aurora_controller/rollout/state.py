@@ -1,141 +1,217 @@
-"""State of a rollout ↔ the object's status, and the facts that decide its next step. Pure."""
+"""What a rollout remembers, as values; and those values ↔ the object's status. Pure."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from aurora_controller.api import labels
-from aurora_controller.api.v1alpha1.mldeployment import Aborted, MLDeploymentStatus, Previous, RevisionStatus
+from aurora_controller.analysis.accounting import Count, Mark
+from aurora_controller.api.v1alpha1.mldeployment import (
+    Aborted,
+    CountedPod,
+    HistoryEntry,
+    MLDeploymentStatus,
+    ObservedTraffic,
+    Previous,
+    RevisionStatus,
+    RolloutPhase,
+)
 from aurora_controller.kube.clock import format_time, parse_time
-from aurora_controller.kube.meta import SERVICE
-from aurora_controller.rollout.desired import splits_traffic, workload_name
-from aurora_controller.rollout.observation import Observation
-from aurora_controller.rollout.plan import Facts, GivenUp, Leaving, State
 from aurora_controller.rollout.revision import Revision
-from aurora_controller.rollout.target import Missing
+from aurora_controller.rollout.target import BY_VERSION
+
+SWITCHED = (RolloutPhase.SWITCHING, RolloutPhase.SETTLING, RolloutPhase.UNROUTING)
+"""Phases in which the stable Service points at the canary already."""
+ON_TRIAL = (RolloutPhase.STARTING, RolloutPhase.CANARY, RolloutPhase.SCALING)
 
 
-def state_of(observed: Observation, now: datetime) -> State:
-    """As the status remembers it; with an empty status, stable is what the stable Service points at."""
-    status = observed.deployment.status
-    stable = _revision(status.stable)
-    if stable is None and status.canary is None:
-        behind = serving_revision(observed)
-        live = observed.live.get(behind) if behind is not None else None
-        stable = live.revision if live is not None else None
-    previous, aborted = status.previous, status.aborted
+@dataclass(frozen=True, kw_only=True)
+class Leaving:
+    """A revision without traffic: kept warm until ``until``, gone by ``deadline``."""
+
+    revision: str
+    version: int
+    until: datetime
+    deadline: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenUp:
+    """A revision that is not tried again while the same field asks for it."""
+
+    revision: str
+    version: int
+    rollout: int
+    at: datetime
+    asked_by: str = BY_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What a rollout remembers."""
+
+    since: datetime
+    """When the phase began."""
+    rollout: int = 0
+    phase: RolloutPhase = RolloutPhase.IDLE
+    stable: Revision | None = None
+    was_available: bool = False
+    """Whether stable was available once: until then a newer target replaces it directly."""
+    canary: Revision | None = None
+    decision: str | None = None
+    """Why the canary is being promoted or given up."""
+    stable_lost_since: datetime | None = None
+    leaving: tuple[Leaving, ...] = ()
+    given_up: GivenUp | None = None
+    weight: int = 0
+    weight_since: datetime | None = None
+
+    def enter(self, phase: RolloutPhase, now: datetime, *, decision: str | None = None) -> "State":
+        return replace(self, phase=phase, since=now, decision=decision or self.decision)
+
+    @property
+    def serving(self) -> Revision | None:
+        """The revision that the stable Service is to point at."""
+        return self.canary if self.phase in SWITCHED and self.canary is not None else self.stable
+
+    def seconds_in_phase(self, now: datetime) -> float:
+        return (now - self.since).total_seconds()
+
+    def seconds_at_weight(self, now: datetime) -> float:
+        return (now - (self.weight_since or self.since)).total_seconds()
+
+
+def remembered(status: MLDeploymentStatus, now: datetime) -> State:
+    """The state in a status; an empty status gives a state without stable."""
+    stable, canary = status.stable, status.canary
     return State(
+        since=_past(status.phase_since, now) or now,
         rollout=status.rollout,
         phase=status.phase,
-        since=parse_time(status.phase_since) if status.phase_since else now,
-        stable=stable,
-        canary=_revision(status.canary),
-        leaving=_leaving(observed, previous) if previous is not None else None,
-        given_up=GivenUp(revision=aborted.revision, rollout=aborted.rollout, at=parse_time(aborted.at))
-        if aborted is not None
-        else None,
+        stable=_revision(stable),
+        was_available=stable is not None and stable.available,
+        canary=_revision(canary),
+        decision=status.decision,
+        stable_lost_since=_past(status.stable_lost_since, now),
+        leaving=tuple(
+            Leaving(
+                revision=one.revision,
+                version=one.version,
+                until=parse_time(one.until),
+                deadline=parse_time(one.deadline),
+            )
+            for one in status.previous
+        ),
+        given_up=_given_up(status.aborted),
+        weight=status.traffic.desired.get("canary", 0),
+        weight_since=_past(status.traffic.since, now),
     )
 
 
 def _revision(status: RevisionStatus | None) -> Revision | None:
-    return None if status is None else Revision(name=status.revision, version=status.version, digest=status.digest)
+    return None if status is None else Revision.from_status(status)
 
 
-def _leaving(observed: Observation, previous: Previous) -> Leaving | None:
-    live = observed.live.get(previous.revision)
-    if live is None:
-        return None  # its pods are gone already
-    return Leaving(revision=live.revision, until=parse_time(previous.until))
+def _past(text: str | None, now: datetime) -> datetime | None:
+    """A stamp of a clock that is ahead of ours counts from now on, or its phase would last until we catch up."""
+    return None if text is None else min(parse_time(text), now)
 
 
-def serving_revision(observed: Observation) -> str | None:
-    """The revision that the stable Service selects."""
-    service = observed.children.get((SERVICE, observed.deployment.metadata.name))
-    revision: str | None = (service["spec"].get("selector") or {}).get(labels.REVISION) if service is not None else None
-    return revision
-
-
-def facts_of(observed: Observation, state: State) -> Facts:
-    """What the next step depends on."""
-    deployment = observed.deployment
-    spec, annotations = deployment.spec, deployment.metadata.annotations
-    stable = observed.live.get(state.stable.name) if state.stable is not None else None
-    canary = observed.live.get(state.canary.name) if state.canary is not None else None
-    trouble = canary.trouble if canary is not None else None
-    return Facts(
-        target=None if isinstance(observed.target, Missing) else Revision.of(deployment, observed.target),
-        first=Revision.of(deployment, observed.first) if observed.first is not None and state.stable is None else None,
-        is_paused=spec.paused,
-        strategy=spec.strategy.type,
-        is_routed=splits_traffic(observed),
-        replicas=spec.replicas,
-        stable_version=spec.stable_version,
-        promote=annotations.get(labels.PROMOTE),
-        abort=annotations.get(labels.ABORT),
-        stable_ready=stable.ready if stable is not None else 0,
-        stable_replicas=stable.replicas if stable is not None else 0,
-        canary_ready=canary.ready if canary is not None else 0,
-        canary_endpoints=_canary_endpoints(observed, state),
-        canary_is_crashing=trouble is not None and trouble.is_crashing,
-        is_switched=_is_switched(observed, state),
-        leaving_is_idle=_is_idle(observed, state),
-        settle_seconds=observed.settle_seconds,
-        rollback_window_seconds=spec.strategy.rollback_window_seconds,
+def _given_up(aborted: Aborted | None) -> GivenUp | None:
+    if aborted is None:
+        return None
+    return GivenUp(
+        revision=aborted.revision,
+        version=aborted.version,
+        rollout=aborted.rollout,
+        at=parse_time(aborted.at),
+        asked_by=aborted.asked_by,
     )
 
 
-def _canary_endpoints(observed: Observation, state: State) -> int:
-    if state.canary is None:
-        return 0
-    service = observed.endpoints.get(workload_name(observed, state.canary), {})
-    return service.get(state.canary.name, 0)
+@dataclass(frozen=True, kw_only=True)
+class Pods:
+    """How many pods of a revision are asked for and ready."""
+
+    asked: int = 0
+    ready: int = 0
 
 
-def _is_switched(observed: Observation, state: State) -> bool:
-    """The stable Service selects the canary and nothing but its pods is behind it."""
-    if state.canary is None or serving_revision(observed) != state.canary.name:
-        return False
-    behind = {name for name, count in observed.endpoints.get(observed.deployment.metadata.name, {}).items() if count}
-    return behind == {state.canary.name}
-
-
-def _is_idle(observed: Observation, state: State) -> bool:
-    if state.leaving is None:
-        return False
-    live = observed.live.get(state.leaving.revision.name)
-    if live is None or live.ready == 0:
-        return True  # nothing is left that could answer
-    return observed.tally is not None and state.leaving.revision.name in observed.tally.idle
-
-
-def remembered(observed: Observation, state: State, weight: int) -> MLDeploymentStatus:
-    """The part of the status that holds the state."""
-    previous = state.leaving and Previous(
-        revision=state.leaving.revision.name,
-        version=state.leaving.revision.version,
-        until=format_time(state.leaving.until),
+def memory_fields(state: State, pods: Mapping[str, Pods], history: list[HistoryEntry]) -> dict[str, object]:
+    """The fields of MLDeploymentStatus that hold a state; ``pods`` by revision."""
+    aborted = state.given_up and Aborted(
+        revision=state.given_up.revision,
+        version=state.given_up.version,
+        rollout=state.given_up.rollout,
+        asked_by=state.given_up.asked_by,
+        at=format_time(state.given_up.at),
     )
-    given_up = state.given_up and Aborted(
-        revision=state.given_up.revision, rollout=state.given_up.rollout, at=format_time(state.given_up.at)
-    )
-    return MLDeploymentStatus(
-        rollout=state.rollout,
-        phase=state.phase,
-        phase_since=format_time(state.since),
-        stable=_told(observed, state.stable, 100 - weight),
-        canary=_told(observed, state.canary, weight),
-        previous=previous,
-        aborted=given_up,
-    )
+    return {
+        "rollout": state.rollout,
+        "phase": state.phase,
+        "phase_since": format_time(state.since),
+        "stable": _revision_status(state.stable, pods, 100 - state.weight, is_available=state.was_available),
+        "canary": _revision_status(state.canary, pods, state.weight, is_available=False),
+        "decision": state.decision,
+        "stable_lost_since": state.stable_lost_since and format_time(state.stable_lost_since),
+        "previous": [
+            Previous(
+                revision=one.revision,
+                version=one.version,
+                until=format_time(one.until),
+                deadline=format_time(one.deadline),
+            )
+            for one in state.leaving
+        ],
+        "aborted": aborted,
+        "history": history,
+    }
 
 
-def _told(observed: Observation, revision: Revision | None, weight: int) -> RevisionStatus | None:
+def _revision_status(
+    revision: Revision | None, pods: Mapping[str, Pods], weight: int, *, is_available: bool
+) -> RevisionStatus | None:
     if revision is None:
         return None
-    live = observed.live.get(revision.name)
+    counted = pods.get(revision.name, Pods())
     return RevisionStatus(
         revision=revision.name,
         version=revision.version,
         digest=revision.digest,
-        replicas=live.replicas if live is not None else 0,
-        ready_replicas=live.ready if live is not None else 0,
+        claim_name=revision.claim_name,
+        size_bytes=revision.size_bytes,
+        image=revision.image,
+        settings=dict(revision.settings),
+        replicas=counted.asked,
+        ready_replicas=counted.ready,
         weight=weight,
+        available=is_available,
+    )
+
+
+def count_in(observed: ObservedTraffic | None) -> Count | None:
+    """The count that a status remembers."""
+    if observed is None:
+        return None
+    return Count(
+        since=parse_time(observed.since),
+        at=parse_time(observed.at),
+        stable=observed.requests - observed.canary_requests,
+        canary=observed.canary_requests,
+        marks={pod.uid: Mark(start_time=pod.start_time, requests=pod.requests) for pod in observed.pods},
+    )
+
+
+def count_to_status(count: Count | None) -> ObservedTraffic | None:
+    if count is None:
+        return None
+    return ObservedTraffic(
+        canary_percent=f"{count.canary_percent:.1f}",
+        requests=count.total,
+        canary_requests=count.canary,
+        since=format_time(count.since),
+        at=format_time(count.at),
+        pods=[
+            CountedPod(uid=uid, start_time=mark.start_time, requests=mark.requests)
+            for uid, mark in sorted(count.marks.items())
+        ],
     )

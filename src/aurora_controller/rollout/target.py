@@ -1,17 +1,25 @@
-"""Which version an MLDeployment asks for, and whether it can be had. Pure."""
+"""Which version an MLDeployment asks for, and whether it can be had. Pure.
 
-from collections.abc import Mapping, Sequence
+Version objects, or their status, can be lost and come back (they are rebuilt from the store), so what is missing never
+moves what is already pinned: a revision that serves, or that was given up, keeps its number among those that exist.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aurora_controller.api.v1alpha1.mldeployment import MLDeploymentSpec
-from aurora_controller.kube.meta import Manifest
+from aurora_controller.api.v1alpha1.mldeployment import MLDeploymentSpec, StrategyType
+from aurora_controller.api.v1alpha1.mlmodelversion import VersionState
+from aurora_controller.kube.meta import Manifest, is_deleting
 
 MODEL_NOT_FOUND: Final = "ModelNotFound"
 VERSION_NOT_FOUND: Final = "VersionNotFound"
 ALIAS_NOT_FOUND: Final = "AliasNotFound"
 LATEST: Final = "latest"
 CHAMPION: Final = "champion"
+BY_VERSION: Final = "version"
+BY_STABLE_VERSION: Final = "stableVersion"
+_DEFAULT_CLAIM: Final = "aurora-models"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,73 +29,142 @@ class ModelVersion:
     number: int
     digest: str
     claim_name: str
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What is asked for, and by which field of the spec."""
+
+    version: ModelVersion
+    asked_by: str = BY_VERSION
+
+    @property
+    def is_from_git(self) -> bool:
+        """Whether it is to become stable without anybody's request."""
+        return self.asked_by == BY_STABLE_VERSION
 
 
 @dataclass(frozen=True, kw_only=True)
 class Missing:
-    """Why there is nothing to serve; picked up by a watch once it changes."""
+    """Why there is nothing to aim at; picked up by a watch once it changes."""
 
     reason: str
     message: str
 
 
-def servable(versions: Sequence[Manifest]) -> dict[int, ModelVersion]:
-    """Versions with facts that the registry calls Ready, by number."""
-    return {
-        obj["spec"]["version"]: ModelVersion(
-            number=obj["spec"]["version"],
-            digest=obj["status"]["digest"],
-            claim_name=obj["spec"].get("claimName", "aurora-models"),
-        )
-        for obj in versions
-        if (obj.get("status") or {}).get("digest") and obj["status"].get("state") == "Ready"
-    }
+@dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """The versions of one model, as far as they may be served, and its aliases."""
 
+    model: str
+    versions: Mapping[int, ModelVersion]
+    aliases: Mapping[str, int]
+    lost: frozenset[int] = frozenset()
+    """Numbers that something here refers to and whose objects do not exist just now."""
 
-def target_version(
-    spec: MLDeploymentSpec, versions: Mapping[int, ModelVersion], aliases: Mapping[str, int]
-) -> ModelVersion | Missing:
-    """The version that ``spec.version`` stands for now."""
-    if not versions:
+    @property
+    def is_empty(self) -> bool:
+        return not self.versions and not self.lost
+
+    def find(self, number: int) -> ModelVersion | Missing:
+        found = self.versions.get(number)
+        if found is not None:
+            return found
+        if number in self.lost:
+            return Missing(
+                reason=VERSION_NOT_FOUND,
+                message=f"The MLModelVersion of version {number} of MLModel {self.model!r} is gone; what serves goes "
+                "on serving. It can be rebuilt from the store.",
+            )
+        if not self.versions:
+            return self._nothing()
+        ready = ", ".join(str(version) for version in sorted(self.versions)[-10:])
         return Missing(
-            reason=MODEL_NOT_FOUND,
-            message=f"MLModel {spec.model_name!r} has no Ready version in this namespace. "
-            "Train one with an MLTrainingJob; it is picked up as soon as it exists.",
+            reason=VERSION_NOT_FOUND,
+            message=f"Version {number} of MLModel {self.model!r} is not Ready. Ready are: {ready}.",
         )
-    wanted = spec.version
-    if wanted == LATEST:
-        return versions[max(versions)]
-    if isinstance(wanted, str) and wanted.isdecimal():
-        wanted = int(wanted)
-    if isinstance(wanted, int):
-        return versions.get(wanted) or _no_version(spec.model_name, wanted, versions)
-    if wanted not in aliases:
+
+    def latest(self) -> ModelVersion | Missing:
+        return self._nothing() if self.is_empty else self.find(max([*self.versions, *self.lost]))
+
+    def alias(self, name: str) -> ModelVersion | Missing:
+        if name in self.aliases:
+            return self.find(self.aliases[name])
+        if self.is_empty:
+            return self._nothing()
         return Missing(
             reason=ALIAS_NOT_FOUND,
-            message=f"MLModel {spec.model_name!r} has no alias {wanted!r}. Pin it in the MLModel's spec.aliases, "
-            "or set spec.version to latest or a number.",
+            message=f"MLModel {self.model!r} has no alias {name!r}. Pin it in the MLModel's spec.aliases, or set "
+            "spec.version to latest or a number.",
         )
-    return versions.get(aliases[wanted]) or _no_version(spec.model_name, aliases[wanted], versions)
+
+    def _nothing(self) -> Missing:
+        return Missing(
+            reason=MODEL_NOT_FOUND,
+            message=f"MLModel {self.model!r} has no Ready version in this namespace. Train one with an MLTrainingJob; "
+            "it is picked up as soon as it exists.",
+        )
 
 
-def _no_version(model: str, number: int, versions: Mapping[int, ModelVersion]) -> Missing:
-    known = ", ".join(str(version) for version in sorted(versions)[-10:])
-    return Missing(
-        reason=VERSION_NOT_FOUND, message=f"Version {number} of MLModel {model!r} is not Ready; Ready are: {known}."
+def catalogue(
+    model_name: str, versions: Sequence[Manifest], model: Manifest | None, pinned: Iterable[ModelVersion | int]
+) -> Catalogue:
+    """``pinned`` is what the status holds on to: versions with all their facts, or mere numbers."""
+    known = {obj["spec"]["version"]: obj for obj in versions if _has_facts(obj) and not is_deleting(obj)}
+    ready = {number: _facts(obj) for number, obj in known.items() if obj["status"].get("state") == VersionState.READY}
+    lost: set[int] = set()
+    for pin in pinned:
+        number = pin if isinstance(pin, int) else pin.number
+        if number in known:
+            continue
+        if isinstance(pin, int):
+            lost.add(number)
+        else:
+            ready[number] = pin
+    status: Mapping[str, Any] = (model or {}).get("status") or {}
+    aliases = {alias["name"]: alias["version"] for alias in status.get("aliases") or ()}
+    return Catalogue(model=model_name, versions=ready, aliases=aliases, lost=frozenset(lost - ready.keys()))
+
+
+def _has_facts(obj: Manifest) -> bool:
+    return bool((obj.get("status") or {}).get("digest"))
+
+
+def _facts(obj: Manifest) -> ModelVersion:
+    return ModelVersion(
+        number=obj["spec"]["version"],
+        digest=obj["status"]["digest"],
+        claim_name=obj["spec"].get("claimName") or _DEFAULT_CLAIM,
+        size_bytes=obj["status"].get("sizeBytes") or 0,
     )
 
 
-def aliases_of(model: Manifest | None) -> Mapping[str, int]:
-    """Where the model's aliases stand."""
-    status: Mapping[str, Any] = (model or {}).get("status") or {}
-    return {alias["name"]: alias["version"] for alias in status.get("aliases") or ()}
+def target(spec: MLDeploymentSpec, known: Catalogue, stable_version: int | None) -> Target | Missing:
+    """What should be stable, or on trial beside it. ``stable_version`` is the one that is stable now.
+
+    ``spec.stableVersion`` comes first until it is stable; then ``spec.version`` may be on trial. Without a trial
+    (RollingUpdate) there is but one word to obey, or the two fields would replace each other for ever.
+    """
+    wanted = spec.stable_version
+    if wanted is not None and (wanted != stable_version or spec.strategy.type is StrategyType.ROLLING_UPDATE):
+        found = known.find(wanted)
+        return found if isinstance(found, Missing) else Target(version=found, asked_by=BY_STABLE_VERSION)
+    found = _by_version(spec.version, known)
+    return found if isinstance(found, Missing) else Target(version=found)
 
 
-def first_stable(
-    spec: MLDeploymentSpec, versions: Mapping[int, ModelVersion], aliases: Mapping[str, int]
-) -> ModelVersion | None:
-    """What a deployment without history begins with, where that differs from its target: git's word, then champion."""
-    for number in (spec.stable_version, aliases.get(CHAMPION) if spec.version == LATEST else None):
-        if number is not None and number in versions:
-            return versions[number]
-    return None
+def first(spec: MLDeploymentSpec, known: Catalogue) -> Target | Missing:
+    """What a deployment without history begins with: git's word, then the champion, then its target."""
+    champion = known.versions.get(known.aliases.get(CHAMPION, 0))
+    if spec.stable_version is None and champion is not None:
+        return Target(version=champion)
+    return target(spec, known, None)
+
+
+def _by_version(wanted: int | str, known: Catalogue) -> ModelVersion | Missing:
+    if wanted == LATEST:
+        return known.latest()
+    if isinstance(wanted, int):
+        return known.find(wanted)
+    return known.find(int(wanted)) if wanted.isdecimal() else known.alias(wanted)

@@ -1,43 +1,62 @@
 """Weights as ingress-nginx's canary annotations: a main Ingress and a canary one of the same host and path.
 
-Understood by ingress-nginx and by Traefik from 3.7. What the annotations demand, and how each demand is met:
-the canary Ingress repeats host, path and pathType of the main one; its Service belongs to one revision and is never
-a backend of anything else, since shaping is keyed by Service; only one canary Ingress exists per rule, since a second
-is ignored; ``canary-weight-total`` stays unset, since a total below 100 is ignored.
-Source: ingress-nginx, internal/ingress/annotations/canary; Traefik, providers.kubernetesingressnginx.
+Understood by ingress-nginx and by Traefik from 3.7. What the dialect demands, and how it is met:
+
+- The canary Ingress repeats class, host, path and pathType of the main one. There is one per route: a second is
+  ignored, and a canary Ingress alone routes nothing, so it never exists without the main one.
+- Shaping is keyed by Service: a canary's Service belongs to one revision and is a backend of nothing else.
+- ``canary`` is ``"true"``, all values are strings, ``canary-weight-total`` stays unset (a total below 100 is ignored).
+- A canary without endpoints gets nothing and nobody is told; an empty stable answers 503 to all, whatever the weight.
+  So weights follow ready endpoints, and what arrived is counted by the pods.
+
+Sources: ingress-nginx, internal/ingress/annotations/canary and rootfs/etc/nginx/lua/balancer.lua; Traefik,
+providers.kubernetesIngressNGINX.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aurora_controller.kube.meta import INGRESS, Manifest, annotations_of
-from aurora_controller.traffic.router import Route, RouteKey
+from aurora_controller.traffic.router import SERVICE_PORT_NAME, Capabilities, Route, RouteKey, Split
 
 PREFIX: Final = "nginx.ingress.kubernetes.io/"
 CANARY: Final = PREFIX + "canary"
 CANARY_WEIGHT: Final = PREFIX + "canary-weight"
-SERVICE_PORT_NAME: Final = "http"
 
 
 class NginxIngressRouter:
-    """Renders networking.k8s.io/v1 Ingresses."""
+    """Renders networking.k8s.io/v1 Ingresses, without owner and labels."""
+
+    capabilities = Capabilities(weights=True, acknowledges=False, stable_may_be_empty=False)
 
     def render(self, route: Route) -> Sequence[Manifest]:
-        main = _ingress(route, name=route.name, service=route.stable_service, annotations=dict(route.annotations))
+        split = route.split
+        # The user's annotations come first: none of them can turn the main Ingress into a canary.
+        chosen = {name: value for name, value in route.annotations.items() if not name.startswith(CANARY)}
+        main = _ingress(route, name=route.name, service=split.stable_service, annotations=chosen)
         if route.tls_secret is not None:
             main["spec"]["tls"] = [{"hosts": [route.key.host], "secretName": route.tls_secret}]
-        if route.canary_service is None:
+        if split.canary_service is None:
             return [main]
-        split = {CANARY: "true", CANARY_WEIGHT: str(route.canary_weight)}
-        return [main, _ingress(route, name=canary_name(route.name), service=route.canary_service, annotations=split)]
+        weight = {CANARY: "true", CANARY_WEIGHT: str(split.canary_weight)}
+        return [main, _ingress(route, name=canary_name(route.name), service=split.canary_service, annotations=weight)]
 
-    def weight_in(self, manifests: Sequence[Manifest]) -> int | None:
-        for manifest in manifests:
-            annotations = annotations_of(manifest)
-            if annotations.get(CANARY) == "true":
-                text = annotations.get(CANARY_WEIGHT, "0")
-                return int(text) if text.isdecimal() else 0
-        return None
+    def split_of(self, manifests: Sequence[Manifest]) -> Split | None:
+        services = {is_canary(manifest): _service_of(manifest) for manifest in manifests}
+        if not services:
+            return None
+        weight = max((_weight_of(manifest) for manifest in manifests if is_canary(manifest)), default=0)
+        return Split(stable_service=services.get(False, ""), canary_service=services.get(True), canary_weight=weight)
+
+    def keys_held_by(self, manifest: Manifest) -> Sequence[RouteKey]:
+        if is_canary(manifest):
+            return []
+        spec = manifest["spec"]
+        return [
+            RouteKey(class_name=spec.get("ingressClassName", ""), host=rule.get("host", ""), path=path.get("path", ""))
+            for rule in spec.get("rules") or ()
+            for path in (rule.get("http") or {}).get("paths") or ()
+        ]
 
 
 def canary_name(name: str) -> str:
@@ -45,19 +64,25 @@ def canary_name(name: str) -> str:
     return f"{name}-canary"
 
 
-def route_keys(ingress: Manifest) -> list[RouteKey]:
-    """What a main Ingress holds; a canary Ingress holds nothing of its own."""
-    if annotations_of(ingress).get(CANARY) == "true":
-        return []
-    spec = ingress["spec"]
-    return [
-        RouteKey(class_name=spec.get("ingressClassName", ""), host=rule.get("host", ""), path=path.get("path", ""))
-        for rule in spec.get("rules") or ()
-        for path in (rule.get("http") or {}).get("paths") or ()
-    ]
+def is_canary(manifest: Manifest) -> bool:
+    return annotations_of(manifest).get(CANARY) == "true"
 
 
-def _ingress(route: Route, *, name: str, service: str, annotations: dict[str, str]) -> Manifest:
+def _weight_of(manifest: Manifest) -> int:
+    """A weight that cannot be read is taken for the whole: traffic may flow until it is put right."""
+    text = annotations_of(manifest).get(CANARY_WEIGHT, "0")
+    return min(100, int(text)) if text.isdecimal() else 100
+
+
+def _service_of(manifest: Manifest) -> str:
+    for rule in manifest["spec"].get("rules") or ():
+        for path in (rule.get("http") or {}).get("paths") or ():
+            name: str = ((path.get("backend") or {}).get("service") or {}).get("name", "")
+            return name
+    return ""
+
+
+def _ingress(route: Route, *, name: str, service: str, annotations: Mapping[str, str]) -> Manifest:
     backend = {"service": {"name": service, "port": {"name": SERVICE_PORT_NAME}}}
     rule: dict[str, Any] = {"http": {"paths": [{"path": route.key.path, "pathType": "Prefix", "backend": backend}]}}
     if route.key.host:
@@ -65,12 +90,6 @@ def _ingress(route: Route, *, name: str, service: str, annotations: dict[str, st
     return {
         "apiVersion": INGRESS.api_version,
         "kind": INGRESS.kind,
-        "metadata": {
-            "name": name,
-            "namespace": route.namespace,
-            "labels": dict(route.labels),
-            "annotations": annotations,
-            "ownerReferences": [route.owner],
-        },
+        "metadata": {"name": name, "namespace": route.namespace, "annotations": dict(annotations)},
         "spec": {"ingressClassName": route.key.class_name, "rules": [rule]},
     }
