@@ -6,7 +6,7 @@ believed only when the other agrees or has had ``GRACE_SECONDS`` to do so. A rea
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -95,9 +95,9 @@ Attempt: TypeAlias = NotStarted | Running | Settling | Reported | Broken
 
 def attempt_of(job: Manifest, pods: Sequence[Manifest], *, run: Run, claim: Manifest | None, now: datetime) -> Attempt:
     """``pods`` are those of ``job``."""
-    report = report_of(pods, run)
-    if report is not None:
-        return Reported(report=report)
+    reports = reports_of(pods, run)
+    if reports:
+        return Reported(report=reports[0])
     if is_deleting(job):
         return Settling(look_again_seconds=_LOOK_AGAIN_SECONDS)
     newest_first = sorted(pods, key=created_at, reverse=True)
@@ -129,14 +129,10 @@ def _beginning(
     return NotStarted(wait=why_not_started(job, newest_first, claim=claim, now=now))
 
 
-def report_of(pods: Sequence[Manifest], run: Run) -> TrainingReport | None:
-    """The report that one of these pods left, if it can be read and is about ``run``."""
-    for pod in pods:
-        end = trainer_end(pod)
-        report = _read(end.get("message") or "", run) if end is not None else None
-        if report is not None:
-            return report
-    return None
+def reports_of(pods: Iterable[Manifest], run: Run) -> list[TrainingReport]:
+    """The reports that these pods left, as far as they can be read and are about ``run``."""
+    messages = [(trainer_end(pod) or {}).get("message") or "" for pod in pods]
+    return [report for report in (_read(message, run) for message in messages) if report is not None]
 
 
 def _read(text: str, run: Run) -> TrainingReport | None:

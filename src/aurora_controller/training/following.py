@@ -8,7 +8,7 @@ from aurora_controller.api.v1alpha1.mltrainingjob import Run, RunPhase
 from aurora_controller.kube.clock import parse_time
 from aurora_controller.kube.meta import JOB, Manifest, is_deleting, key_of, labels_of
 from aurora_controller.kube.reconcile import Create, Delete, EventNote
-from aurora_controller.training.attempt import Broken, NotStarted, Reported, Running, Settling, attempt_of, report_of
+from aurora_controller.training.attempt import Broken, NotStarted, Reported, Running, Settling, attempt_of, reports_of
 from aurora_controller.training.decision import BACKING_OFF, RUNNING, Decision, Standing, changed
 from aurora_controller.training.desired import claim_of, generation_of, is_outdated, trainer_job, trainer_job_name
 from aurora_controller.training.observation import Observation
@@ -54,8 +54,8 @@ def follow(observed: Observation, run: Run, now: datetime) -> Decision:
 
 def _heed_report(observed: Observation, run: Run, now: datetime) -> Decision | None:
     """Somebody may have removed the Job after its trainer had said all there is to say."""
-    report = report_of([pod for pod in observed.pods if _is_of_attempt(pod, run)], run)
-    return _ended(observed, run, Reported(report=report), None, now) if report is not None else None
+    reports = reports_of((pod for pod in observed.pods if _is_of_attempt(pod, run)), run)
+    return _ended(observed, run, Reported(report=reports[0]), None, now) if reports else None
 
 
 def _make_room(observed: Observation, run: Run) -> Decision | None:

@@ -8,7 +8,7 @@ from aurora_controller.api.v1alpha1.mltrainingjob import Failure, Run, RunPhase
 from aurora_controller.kube.clock import format_time
 from aurora_controller.kube.meta import Manifest, key_of
 from aurora_controller.kube.reconcile import Create, Delete, PatchStatus
-from aurora_controller.training.attempt import report_of
+from aurora_controller.training.attempt import reports_of
 from aurora_controller.training.decision import (
     DONE,
     REUSED,
@@ -61,10 +61,11 @@ def register(observed: Observation, now: datetime) -> Decision | None:
     own = observed.versions.get(run.version or 0)
     if own is not None and own.run == run.id and own.digest is not None and not own.is_deleting:
         return _succeeded(run, own, now)
-    report = report_of([pod for pod in observed.pods if is_of_run(pod, run.id)], run)
-    if report is None or report.facts is None or report.outcome not in {Outcome.SUCCEEDED, Outcome.REUSED}:
-        return None
-    return _record(observed, run, report.facts, now)
+    # Of all attempts: an earlier one may have left a report as well, such as that its number was taken.
+    for report in reports_of((pod for pod in observed.pods if is_of_run(pod, run.id)), run):
+        if report.facts is not None and report.outcome in {Outcome.SUCCEEDED, Outcome.REUSED}:
+            return _record(observed, run, report.facts, now)
+    return None
 
 
 def _record(observed: Observation, run: Run, facts: VersionFacts, now: datetime) -> Decision:

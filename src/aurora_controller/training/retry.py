@@ -54,7 +54,7 @@ def verdict_on(end: Reported | Broken, *, run: Run, backoff_limit: int, generati
     if restarts is not None:
         return _same_attempt(run, failure, now, restarts=restarts)
     if run.failures >= backoff_limit:
-        tried = f" No retry is left: {run.failures} of {backoff_limit} (spec.backoffLimit) were made."
+        tried = f" All retries are used up (spec.backoffLimit is {backoff_limit})." if backoff_limit else ""
         return _give_up(run, Failure(reason=failure.reason, message=failure.message + tried), now)
     if isinstance(end, Broken) and end.cause is Cause.OUT_OF_MEMORY:
         run = run.model_copy(update={"oom_kills": run.oom_kills + 1})

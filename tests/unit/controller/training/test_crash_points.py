@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from aurora_controller.api.v1alpha1.kinds import ML_MODEL_VERSION
 from aurora_controller.kube.reconcile import Plan
-from aurora_runtime.contract import Outcome
+from aurora_runtime.contract import Outcome, TrainingInputs, TrainingTask
 from tests.unit.builders import a_model_version
-from tests.unit.controller.training.world import MODEL, ConflictError, World, is_running
+from tests.unit.controller.training.world import MODEL, ConflictError, World, facts_of, is_running
 
 
 class Dying(World):
@@ -139,6 +139,7 @@ async def test_every_crash_point_leads_to_the_same_end(story: Story) -> None:
     reference = Dying()
     await story(reference)
     expected = end_of(reference)
+    assert reference.status["phase"] == "Succeeded"
     assert (await reference.plan()).writes == ()
     for dies_after in range(len(reference.writes)):
         world = Dying()
@@ -189,16 +190,16 @@ class Chaos:
             self.world.train(name)
 
     def _compete(self) -> None:
-        """Another job's run reserves the number that looks free, and publishes it."""
+        """Another job's run takes the number that the store has free, whatever the objects say, and publishes it."""
         self.others += 1
-        number = max([0, *self.world.versions]) + 1
-        if number in self.world.store:
-            return
+        number = max([0, *self.world.store]) + 1
         run = f"another-uid-{self.others}-00000000"
-        self.world.put(a_model_version(number, job="another", run=run, metadata={"uid": f"theirs-{self.others}"}))
-        mine = self.world.status.get("run", {}).get("version")
-        if number != mine:
-            self.world.version(number)["status"] = {"digest": f"sha256:{self.others:064x}"}
+        inputs = TrainingInputs(dataset="iris", algorithm="knn")
+        task = TrainingTask(model=MODEL, version=number, run_id=run, inputs=inputs)
+        self.world.store[number] = task
+        if number not in self.world.versions:
+            recorded = a_model_version(number, job="another", run=run, digest=facts_of(task).digest)
+            self.world.put(recorded | {"metadata": recorded["metadata"] | {"uid": f"theirs-{self.others}"}})
 
     def _running(self) -> list[str]:
         return [name for name in self.world.jobs if any(is_running(pod) for pod in self.world.pods_of(name))]

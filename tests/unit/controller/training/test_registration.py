@@ -186,6 +186,17 @@ async def test_a_reused_version_with_the_reserved_number_takes_the_place_of_the_
     assert world.created.count("housing-rf-v1-1") == 1
 
 
+async def test_a_version_is_reused_although_the_first_number_asked_for_was_taken() -> None:
+    world = World()
+    await world.settle()
+    world.report(JOB_V1, Outcome.VERSION_TAKEN, highest_version=3)
+    await world.settle()
+    world.report("housing-rf-v4-1", Outcome.REUSED, facts=facts_of(_task(world, 3)), highest_version=3)
+    await world.settle()
+    assert (world.status["phase"], world.status["version"], world.status["run"]["failures"]) == ("Succeeded", 3, 0)
+    assert world.versions == {1: None, 3: a_digest(3), 4: None}
+
+
 async def test_a_reused_version_that_is_already_recorded_is_taken_as_it_is() -> None:
     world = World()
     await world.settle()

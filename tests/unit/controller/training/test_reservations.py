@@ -113,6 +113,8 @@ async def test_the_store_has_the_last_word_and_asking_it_costs_no_attempt() -> N
     run = world.status["run"]
     assert (run["version"], run["attempt"], run["failures"]) == (7, 1, 0)
     assert world.created == ["california-housing-v1", "housing-rf-v1-1", "california-housing-v7", "housing-rf-v7-1"]
+    await world.run()
+    assert (world.status["phase"], world.status["version"], world.status["run"]["attempt"]) == ("Succeeded", 7, 1)
 
 
 async def test_a_taken_number_without_a_highest_one_leads_to_the_next() -> None:

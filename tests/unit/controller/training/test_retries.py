@@ -108,7 +108,7 @@ async def test_backoff_limit_is_how_often_it_is_tried_again() -> None:
     assert world.status["phase"] == "Failed"
     assert world.created == ["california-housing-v1", "housing-rf-v1-1", "housing-rf-v1-2", "housing-rf-v1-3"]
     assert world.condition()["reason"] == "TrainerCrashed"
-    assert "2 of 2 (spec.backoffLimit)" in world.condition()["message"]
+    assert "spec.backoffLimit is 2" in world.condition()["message"]
 
 
 async def test_without_a_backoff_limit_the_first_failure_is_the_last() -> None:
