@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import itertools
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -93,3 +94,10 @@ async def settle() -> None:
     """Lets every task that can run without new input run."""
     for _ in range(_SETTLE_ROUNDS):
         await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """For what happens beyond a socket: waits in real time, as briefly as it can."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  there is no event to wait for
+            await asyncio.sleep(0.001)
