@@ -189,6 +189,13 @@ class Cluster:
         env = {**os.environ, "AURORA_CLUSTER": self.node.removesuffix("-control-plane")}
         subprocess.run([str(script), namespace], check=True, capture_output=True, env=env, timeout=60)
 
+    def configure_controller(self, **variables: str) -> None:
+        """Sets variables of the controller and waits until it runs, newly started, with them."""
+        target = ("-n", CONTROLLER_NAMESPACE, "deployment/aurora-controller")
+        self.kubectl("set", "env", *target, *(f"{name}={value}" for name, value in variables.items()))
+        self.kubectl("rollout", "restart", *target)
+        self.kubectl("rollout", "status", *target, "--timeout=120s")
+
     def writes_by_controller(self, since: int) -> list[str]:
         """The controller's writes after this position of the audit log, Lease excepted: verb, resource, object."""
         writes = ((event["verb"], event["objectRef"]) for event in self._audit(since))

@@ -9,9 +9,6 @@ import pytest
 from tests.e2e.cluster import CONTROLLER_NAMESPACE, ROOT, Cluster
 from tests.e2e.stories import NAMESPACES, Model
 
-# A crashed leader's lease must run out before its successor writes: production's 15 s would only be waited for.
-LEASE = {"AURORA_LEASE_SECONDS": "4", "AURORA_RENEW_DEADLINE_SECONDS": "3", "AURORA_RETRY_SECONDS": "1"}
-
 
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
@@ -29,17 +26,7 @@ def install_controller(cluster: Cluster) -> None:
     for namespace in NAMESPACES:
         cluster.create_namespace(namespace)
         cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=role)
-    variables = {"AURORA_NAMESPACES": ",".join(NAMESPACES), **LEASE}
-    cluster.kubectl(
-        "set",
-        "env",
-        "-n",
-        CONTROLLER_NAMESPACE,
-        "deployment/aurora-controller",
-        *(f"{k}={v}" for k, v in variables.items()),
-    )
-    cluster.kubectl("rollout", "restart", "-n", CONTROLLER_NAMESPACE, "deployment/aurora-controller")
-    cluster.kubectl("rollout", "status", "-n", CONTROLLER_NAMESPACE, "deployment/aurora-controller", "--timeout=120s")
+    cluster.configure_controller(AURORA_NAMESPACES=",".join(NAMESPACES))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """What opens a canary, what does not, and what replaces what."""
 
-from tests.e2e.cluster import CONTROLLER_NAMESPACE, Cluster, condition_of
+from tests.e2e.cluster import Cluster, condition_of
 from tests.e2e.stories import READY_SECONDS, TINY_ROW, Model, Service
 from tests.e2e.traffic import Load, ask_until
 
@@ -19,23 +19,14 @@ def test_an_upgraded_controller_restarts_no_model_pod(tiny: Model) -> None:
     cluster = tiny.cluster
     service = Service.serve(tiny, "long-lived")
     before = {pod["metadata"]["uid"] for pod in service.children("pods")}
-    image = "aurora-runtime:newer"
-    cluster.kubectl(
-        "set", "env", "-n", CONTROLLER_NAMESPACE, "deployment/aurora-controller", f"AURORA_RUNTIME_IMAGE={image}"
-    )
+    cluster.configure_controller(AURORA_RUNTIME_IMAGE="aurora-runtime:newer")
     try:
-        cluster.kubectl(
-            "rollout", "status", "-n", CONTROLLER_NAMESPACE, "deployment/aurora-controller", "--timeout=90s"
-        )
         cluster.wait_condition(
             tiny.namespace, "mldeployment", "long-lived", "RuntimeUpdateAvailable", seconds=READY_SECONDS
         )
         assert {pod["metadata"]["uid"] for pod in service.children("pods")} == before
     finally:
-        cluster.kubectl("rollout", "undo", "-n", CONTROLLER_NAMESPACE, "deployment/aurora-controller")
-        cluster.kubectl(
-            "rollout", "status", "-n", CONTROLLER_NAMESPACE, "deployment/aurora-controller", "--timeout=90s"
-        )
+        cluster.configure_controller(AURORA_RUNTIME_IMAGE="aurora-runtime:dev")
 
 
 def test_a_version_that_never_gets_ready_is_replaced_by_the_next_one_directly(tiny: Model) -> None:
