@@ -183,6 +183,10 @@ class Cluster:
         )
         self.create_volume(name)
 
+    def store_of(self, namespace: str, model: str) -> Path:
+        """Folder of a model on this host: the volume of the namespace, and in it the subPath that pods mount."""
+        return self.models_dir / namespace / namespace / model
+
     def create_volume(self, namespace: str) -> None:
         """The claim aurora-models on a folder of its own."""
         script = ROOT / "hack" / "cluster" / "volume.sh"

@@ -27,7 +27,7 @@ class Reference:
 
 def reference_for(cluster: Cluster, namespace: str, model: str, version: int) -> Reference:
     """By the inputs and the tolerance that the version's descriptor on the volume records."""
-    path = cluster.models_dir / namespace / model / str(version) / "descriptor.json"
+    path = cluster.store_of(namespace, model) / str(version) / "descriptor.json"
     record: dict[str, Any] = json.loads(path.read_bytes())
     inputs = TrainingInputs.model_validate(record["inputs"])
     dataset = load_dataset(inputs.dataset, task=inputs.task)

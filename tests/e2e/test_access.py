@@ -49,7 +49,7 @@ def test_a_flipped_byte_is_refused_and_named_and_the_old_version_keeps_serving(c
     service = Service.serve(model, "altered", version=1)
     ask_until(service.endpoint(), [TINY_ROW], status=200, seconds=30)
     second = model.train(hyperparameters={"alpha": 0.5})
-    stored = cluster.models_dir / model.namespace / model.name / str(second)
+    stored = cluster.store_of(model.namespace, model.name) / str(second)
     artifact = next(path for path in stored.iterdir() if path.name.startswith("model."))
     flip_a_byte(artifact)
     cluster.patch(model.namespace, "mldeployment", "altered", {"spec": {"version": second}})

@@ -81,7 +81,7 @@ def test_a_controller_killed_at_random_moments_ends_in_the_same_state(cluster: C
     cluster.kubectl("rollout", "status", "-n", CONTROLLER_NAMESPACE, "deployment/aurora-controller", "--timeout=120s")
     service.wait_stable(second)
     assert model.versions() == {1: "Ready", 2: "Ready", 3: "Ready"}
-    stored = sorted(p.name for p in (cluster.models_dir / NAMESPACE / model.name).iterdir() if p.name.isdigit())
+    stored = sorted(p.name for p in (cluster.store_of(NAMESPACE, model.name)).iterdir() if p.name.isdigit())
     assert stored == ["1", "2", "3"]
     jobs = cluster.objects(NAMESPACE, "jobs")
     assert sorted(job["metadata"]["name"] for job in jobs) == [f"{model.job}-v{n}-1" for n in (1, 2, 3)]

@@ -15,7 +15,7 @@ def test_everything_but_storage_and_manifests_can_be_lost(cluster: Cluster) -> N
     service.wait_canary(second, 10)
     service.request("promote")
     service.wait_stable(second)
-    store = cluster.models_dir / NAMESPACE / model.name
+    store = cluster.store_of(NAMESPACE, model.name)
     published = {path: path.stat().st_mtime_ns for path in store.glob("*/descriptor.json")}
     key = service.api_key()
 

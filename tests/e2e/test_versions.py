@@ -41,9 +41,7 @@ def test_a_run_ends_well_when_its_registry_entries_are_deleted_in_mid_run(cluste
     cluster.delete(NAMESPACE, "mlmodelversion", f"{model.name}-v1", f"{model.name}-v2")
     assert model.trained() == 2
     assert model.train(hyperparameters={"alpha": 4.0}) == 3
-    stored = sorted(
-        path.name for path in (cluster.models_dir / NAMESPACE / model.name).iterdir() if path.name.isdigit()
-    )
+    stored = sorted(path.name for path in (cluster.store_of(NAMESPACE, model.name)).iterdir() if path.name.isdigit())
     assert stored == ["1", "2", "3"]
 
 
