@@ -119,7 +119,7 @@ def _reconcilers(
             runtime_image=settings.runtime_image,
             progress=HttpProgressReader(session=pods, clock=clock),
         ),
-        RegistryReconciler(cache=cache),
+        RegistryReconciler(cache=cache, live=client),
         RolloutReconciler(
             cache=cache,
             secret_reader=client,

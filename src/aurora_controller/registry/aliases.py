@@ -56,17 +56,23 @@ def _trouble(number: int, states: Mapping[int, VersionState]) -> str:
     return f"there is no version {number}" if state is None else f"version {number} is {state.value}"
 
 
-def history(model: MLModel, manifest: Manifest, aliases: Aliases, now: datetime) -> list[AliasChange]:
+def have_moved(model: MLModel, aliases: Aliases) -> bool:
+    """Whether the aliases stand elsewhere than the model's status tells."""
+    return _told(model) != aliases.standing
+
+
+def history(
+    model: MLModel, aliases: Aliases, managed_fields: Sequence[Mapping[str, Any]], now: datetime
+) -> list[AliasChange]:
     """The moves that were known, and those between the aliases told before and now; the last ones of all."""
-    before = {alias.name: alias.version for alias in model.status.aliases}
-    after = aliases.standing
+    before, after = _told(model), aliases.standing
     moves = [
         AliasChange(
             name=name,
             from_version=before.get(name),
             to_version=after.get(name),
             at=format_time(now),
-            by=_writer(manifest, name),
+            by=_writer(managed_fields, name),
             reason=_reason(name, aliases),
         )
         for name in sorted(before.keys() | after.keys())
@@ -75,15 +81,19 @@ def history(model: MLModel, manifest: Manifest, aliases: Aliases, now: datetime)
     return [*model.status.alias_history, *moves][-HISTORY_LENGTH:]
 
 
+def _told(model: MLModel) -> dict[str, int]:
+    return {alias.name: alias.version for alias in model.status.aliases}
+
+
 def _reason(name: str, aliases: Aliases) -> str:
     if name in aliases.standing:
         return PINNED
     return VERSION_NOT_READY if name in aliases.unresolved else UNPINNED
 
 
-def _writer(manifest: Manifest, alias: str) -> str:
+def _writer(managed_fields: Sequence[Mapping[str, Any]], alias: str) -> str:
     """The field manager that owns the pin; of a removed pin, the one that wrote to the spec last."""
-    entries = [entry for entry in manifest["metadata"].get("managedFields") or () if not entry.get("subresource")]
+    entries = [entry for entry in managed_fields if not entry.get("subresource")]
     owners = [entry for entry in entries if f"f:{alias}" in _pins_owned(entry)]
     latest: Mapping[str, Any] = max(owners or entries, key=lambda entry: entry.get("time", ""), default={})
     name: str = latest.get("manager", UNKNOWN_WRITER)

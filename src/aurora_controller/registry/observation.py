@@ -8,11 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
 from aurora_controller.api import labels
 from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB
+from aurora_controller.api.v1alpha1.mlmodel import MLModel
 from aurora_controller.api.v1alpha1.mltrainingjob import RunPhase
 from aurora_controller.kube.meta import Kind, Manifest, ObjectKey, is_deleting, key_of, uid_of
-from aurora_controller.kube.reconcile import Request
+from aurora_controller.kube.reconcile import Request, Stalled
 
 STABLE = "stable"
 CANARY = "canary"
@@ -24,6 +27,14 @@ class ObjectReader(Protocol):
     def get(self, kind: Kind, key: ObjectKey) -> Manifest | None: ...
     def list(self, kind: Kind, namespace: str | None = None) -> Sequence[Manifest]: ...
     def with_label(self, kind: Kind, label: str, value: str, namespace: str | None = None) -> Sequence[Manifest]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """The MLModel, as it is stored and as its schema reads it."""
+
+    manifest: Manifest
+    content: MLModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +85,8 @@ class Observation:
     """A model, its versions, and who trains and serves it."""
 
     key: ObjectKey
-    model: Manifest | None
+    model: Model | None
+    """None when it is to be made."""
     versions: Sequence[Version]
     """By number."""
     runs: Sequence[JobRun]
@@ -83,25 +95,39 @@ class Observation:
     """By name, stable before canary."""
     referred_numbers: frozenset[int] = frozenset()
     """Numbers that the status of a training job or deployment of this model still names."""
+    managed_fields: Sequence[Mapping[str, Any]] = ()
+    """Who wrote what of the model; only when an alias has moved, for the cache does not hold it."""
 
 
 def observe(cache: ObjectReader, request: Request) -> Observation | None:
-    """None when there is neither the model nor a version of it, or the model is being deleted."""
-    model = cache.get(ML_MODEL, request)
+    """None when there is neither the model nor a version of it, or the model is being deleted.
+
+    Raises Stalled for a model unlike its schema.
+    """
+    manifest = cache.get(ML_MODEL, request)
     labelled = cache.with_label(ML_MODEL_VERSION, labels.MODEL, request.name, request.namespace)
-    versions = [_version(manifest) for manifest in _of_model(labelled, request.name)]
-    if (model is None and not versions) or (model is not None and is_deleting(model)):
+    versions = [_version(one) for one in _of_model(labelled, request.name)]
+    if (manifest is None and not versions) or (manifest is not None and is_deleting(manifest)):
         return None
     jobs = _of_model(cache.list(ML_TRAINING_JOB, request.namespace), request.name)
     deployments = _of_model(cache.list(ML_DEPLOYMENT, request.namespace), request.name)
     return Observation(
         key=request,
-        model=model,
+        model=None if manifest is None else Model(manifest=manifest, content=_parsed(manifest)),
         versions=sorted(versions, key=lambda version: version.number),
         runs=[_run(job) for job in jobs],
         servers=sorted((server for item in deployments for server in _servers(item)), key=_name_then_stable_first),
         referred_numbers=frozenset(_numbers_in_status([*jobs, *deployments])),
     )
+
+
+def _parsed(manifest: Manifest) -> MLModel:
+    try:
+        return MLModel.model_validate(manifest)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise Stalled("InvalidObject", f"{where}: {first['msg']}") from error
 
 
 def _of_model(manifests: Iterable[Manifest], model: str) -> list[Manifest]:

@@ -1,15 +1,24 @@
 """Keeps an MLModel and the states of its versions true to what exists."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import Protocol
 
 from aurora_controller.api import labels
 from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB
-from aurora_controller.kube.meta import Manifest, ObjectKey, PolicyRule, key_of
+from aurora_controller.kube.meta import Kind, Manifest, ObjectKey, PolicyRule, key_of
 from aurora_controller.kube.reconcile import Create, PatchStatus, Plan, Request, Watch, Write
+from aurora_controller.registry.aliases import have_moved
 from aurora_controller.registry.observation import ObjectReader, Observation, observe
 from aurora_controller.registry.states import READY, version_status
-from aurora_controller.registry.status import model_status
+from aurora_controller.registry.status import aliases_of, model_status
+
+
+class LiveReader(Protocol):
+    """A live look at one object."""
+
+    async def get_or_none(self, kind: Kind, key: ObjectKey) -> Manifest | None: ...
 
 
 class RegistryReconciler:
@@ -25,8 +34,9 @@ class RegistryReconciler:
     )
     watches: Sequence[Watch]
 
-    def __init__(self, *, cache: ObjectReader) -> None:
+    def __init__(self, *, cache: ObjectReader, live: LiveReader) -> None:
         self._cache = cache
+        self._live = live
         self.watches = (
             Watch(kind=ML_MODEL_VERSION, requests=_model_of),
             Watch(kind=ML_TRAINING_JOB, requests=_model_of),
@@ -34,7 +44,12 @@ class RegistryReconciler:
         )
 
     async def observe(self, request: Request) -> Observation | None:
-        return observe(self._cache, request)
+        observed = observe(self._cache, request)
+        if observed is None or observed.model is None or not have_moved(observed.model.content, aliases_of(observed)):
+            return observed
+        # The history names who moved an alias. The cache keeps no managedFields, so this rare case asks for them.
+        live = await self._live.get_or_none(ML_MODEL, request)
+        return replace(observed, managed_fields=(live or {"metadata": {}})["metadata"].get("managedFields") or ())
 
     def plan(self, observed: Observation, now: datetime) -> Plan:
         writes: list[Write] = [
@@ -46,7 +61,7 @@ class RegistryReconciler:
             writes.append(Create(manifest=_new_model(observed.key)))
         else:
             status = model_status(observed, observed.model, now)
-            writes.append(PatchStatus(existing=observed.model, kind=ML_MODEL, status=status))
+            writes.append(PatchStatus(existing=observed.model.manifest, kind=ML_MODEL, status=status))
         return Plan(writes=writes)
 
 

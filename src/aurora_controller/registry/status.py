@@ -9,22 +9,27 @@ from aurora_controller.api.v1alpha1.mlmodelversion import VersionState
 from aurora_controller.kube.conditions import carried_over, conditions_of, set_condition
 from aurora_controller.kube.meta import Manifest
 from aurora_controller.registry.aliases import Aliases, history
-from aurora_controller.registry.observation import CANARY, Observation, Server
+from aurora_controller.registry.observation import CANARY, Model, Observation, Server
 from aurora_controller.registry.states import READY, state_of
 
 VERSION_READY: Final = "VersionReady"
 NO_READY_VERSION: Final = "NoReadyVersion"
 
 
-def model_status(observed: Observation, manifest: Manifest, now: datetime) -> dict[str, Any]:
-    """All keys of the model's status; None removes one. Raises ValidationError for a model unlike its schema."""
-    model = MLModel.model_validate(manifest)
-    states = {version.number: state_of(version, observed.runs) for version in observed.versions}
+def aliases_of(observed: Observation) -> Aliases:
+    pins = {} if observed.model is None else observed.model.content.spec.aliases
+    return Aliases.of(pins, _states(observed))
+
+
+def model_status(observed: Observation, present: Model, now: datetime) -> dict[str, Any]:
+    """All keys of the status of the model that is ``present``; None removes one."""
+    model = present.content
+    states = _states(observed)
     facts = {
         version.number: version.status for version in observed.versions if states[version.number] is VersionState.READY
     }
     latest = max(facts, default=None)
-    aliases = Aliases.of(model.spec.aliases, states)
+    aliases = aliases_of(observed)
     status = MLModelStatus(
         observed_generation=model.metadata.generation,
         latest_version=latest,
@@ -35,13 +40,17 @@ def model_status(observed: Observation, manifest: Manifest, now: datetime) -> di
         size_bytes=sum(of_version.get("sizeBytes", 0) for of_version in facts.values()),
         aliases=[Alias(name=name, version=number) for name, number in aliases.standing.items()],
         champion=aliases.standing.get(CHAMPION),
-        alias_history=history(model, manifest, aliases, now),
+        alias_history=history(model, aliases, observed.managed_fields, now),
         served_by=[ServedBy(name=one.name, role=one.role, version=one.version) for one in observed.servers],
         serving=_column(observed.servers),
     )
     generation = model.metadata.generation
-    conditions = aliases.conditions(_ready(manifest, facts, generation, now), generation=generation, now=now)
+    conditions = aliases.conditions(_ready(present.manifest, facts, generation, now), generation=generation, now=now)
     return _every_key() | status.to_json() | {"conditions": conditions}
+
+
+def _states(observed: Observation) -> dict[int, VersionState]:
+    return {version.number: state_of(version, observed.runs) for version in observed.versions}
 
 
 def _every_key() -> dict[str, Any]:

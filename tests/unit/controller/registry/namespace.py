@@ -1,6 +1,6 @@
 """A namespace in memory, and the registry at work in it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -30,7 +30,10 @@ class Namespace:
 
     def __init__(self, *present: Manifest) -> None:
         self.cluster = FakeCluster(ML_TRAINING_JOB, ML_MODEL_VERSION, ML_MODEL, ML_DEPLOYMENT)
-        self.reconciler = RegistryReconciler(cache=self.cluster.cache)
+        self.reconciler = RegistryReconciler(cache=self.cluster.cache, live=self)
+        self.managed_fields: Sequence[Mapping[str, Any]] = ()
+        """What a live look at the MLModel tells beside what the cache holds."""
+        self.live_looks = 0
         self.now: datetime = parse_time(LATER)
         self._executor = Executor(
             client=self.cluster, writes=Forgetful(), field_manager=FIELD_MANAGER, intent_annotation="intent"
@@ -47,6 +50,14 @@ class Namespace:
     def edit(self, kind: Kind, name: str, **patch: Any) -> None:
         """A merge patch by somebody else; keywords are the object's top level."""
         self.cluster.edit(kind, name, patch, namespace=NAMESPACE)
+
+    async def get_or_none(self, kind: Kind, key: ObjectKey) -> Manifest | None:
+        """The live look that the reconciler takes."""
+        self.live_looks += 1
+        live = await self.cluster.get_or_none(kind, key)
+        if live is not None:
+            live["metadata"]["managedFields"] = list(self.managed_fields)
+        return live
 
     async def reconcile(self) -> list[str]:
         """Reconciles until nothing changes; the writes that were sent, in order."""

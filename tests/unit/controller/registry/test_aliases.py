@@ -7,6 +7,7 @@ import pytest
 from aurora_controller.api.v1alpha1.kinds import ML_MODEL, ML_MODEL_VERSION
 from aurora_controller.kube.conditions import find_condition
 from aurora_controller.kube.meta import Manifest
+from aurora_controller.kube.reconcile import Stalled
 from tests.unit.builders import MODEL, a_model, a_model_version, a_ready_version, a_training_job
 from tests.unit.controller.registry.namespace import LATER, Namespace
 
@@ -123,8 +124,22 @@ async def test_the_history_keeps_the_last_twenty_moves() -> None:
     ],
 )
 async def test_a_move_names_its_author(entries: list[dict[str, Any]], writer: str) -> None:
-    model = a_model(aliases={"champion": 1})
-    model["metadata"]["managedFields"] = entries
-    namespace = Namespace(a_ready_version(1), model)
+    namespace = Namespace(a_ready_version(1), a_model(aliases={"champion": 1}))
+    namespace.managed_fields = entries
     await namespace.reconcile()
     assert [move["by"] for move in namespace.model()["aliasHistory"]] == [writer]
+
+
+async def test_the_api_server_is_asked_for_the_author_only_when_an_alias_has_moved() -> None:
+    namespace = Namespace(a_ready_version(1), a_model(aliases={"champion": 1, "next": 9}))
+    await namespace.reconcile()
+    assert namespace.live_looks == 1
+    namespace.add(a_ready_version(2))
+    await namespace.reconcile()
+    assert namespace.live_looks == 1
+
+
+async def test_a_model_unlike_its_schema_is_stalled_and_the_field_named() -> None:
+    namespace = Namespace(a_ready_version(1), a_model(aliases={"champion": "one"}))
+    with pytest.raises(Stalled, match=r"spec\.aliases\.champion"):
+        await namespace.reconcile()
