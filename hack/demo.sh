@@ -13,8 +13,12 @@ cd "$repository"
 
 # Shows a command as a reader could repeat it, runs it, and says how long it took.
 shown() {
-  local started=$SECONDS
-  printf '\n$ %s\n' "$*"
+  local started=$SECONDS word line=
+  for word in "$@"; do
+    if [[ $word == *[^a-zA-Z0-9_./:=,-]* ]]; then word="'$word'"; fi
+    line+=" $word"
+  done
+  printf '\n$%s\n' "$line"
   "$@" || die "that command failed" "look at: kubectl get aurora; kubectl describe mltrainingjobs,mldeployments; kubectl -n aurora-system logs deploy/aurora-controller"
   if ((SECONDS - started > 2)); then printf '  (%d s)\n' $((SECONDS - started)); fi
 }
@@ -42,7 +46,7 @@ url=http://127.0.0.1:$http_port/v2/models/california-housing/infer
 AURORA_API_KEY=$(kubectl get secret california-housing-api-keys --output 'jsonpath={.data.default}' | base64 --decode)
 export AURORA_API_KEY
 body='{"inputs":[{"name":"input","shape":[1,8],"datatype":"FP64","data":[8.3,41,6.9,1.0,322,2.5,37.9,-122.2]}]}'
-curl_line="curl --silent --show-error --fail -H 'Authorization: Bearer $AURORA_API_KEY' -d '$body' $url"
+curl_line="curl --silent --show-error --fail -H 'Authorization: Bearer $AURORA_API_KEY' --json '$body' $url"
 predict() { # the router hears of the pods a moment after Kubernetes does
   local _
   for _ in {1..30}; do
@@ -68,8 +72,9 @@ shown kubectl get mldeployment california-housing
 
 say "The split, measured over $requests requests"
 shown python3 hack/split.py "$url" "$requests"
-observed=$(field .status.traffic.observed.canaryPercent)
-[[ -z $observed ]] || printf '  the pods themselves counted %s %% on the canary so far\n' "$observed"
+counted=$(field .status.traffic.observed.requests)
+printf '  status.traffic.observed, what the pods themselves counted (written once a minute): %s %% of %s requests\n' \
+  "$(field .status.traffic.observed.canaryPercent)" "${counted:-0}"
 
 revision=$(field .status.canary.revision)
 rollout=$(field .status.rollout)
