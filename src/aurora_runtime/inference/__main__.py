@@ -1,6 +1,7 @@
 """``python -m aurora_runtime.inference``: serves one version of one model. ``--help`` lists the settings."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ def main() -> int:
         sys.stderr.write(f"error: {error}\n")
         return ExitCode.INVALID_INPUT
     configure_logging(settings.log_level)
+    logging.captureWarnings(True)
     try:
         asyncio.run(run(settings))
     except (ArtifactRefused, ModelNotFound, GoldenRowsDiffer) as error:

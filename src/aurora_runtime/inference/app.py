@@ -42,11 +42,18 @@ async def serve(settings: InferenceSettings, *, stop: asyncio.Event, hasten: asy
         keys = await running.enter_async_context(_fresh_keys(settings.api_keys_dir))
         routes = Routes(name=settings.model, revision=settings.revision, keys=keys, workers=workers, metrics=metrics)
         metrics.queue_depth = lambda: workers.waiting
-        for app, name, port in (
-            (metrics_app(metrics), "metrics", settings.metrics_port),
-            (inference_app(routes, settings), "http", settings.port),
-        ):
-            await running.enter_async_context(listening(app, name=name, host=settings.host, port=port))
+        await running.enter_async_context(
+            listening(metrics_app(metrics), name="metrics", host=settings.host, port=settings.metrics_port)
+        )
+        await running.enter_async_context(
+            listening(
+                inference_app(routes, settings),
+                name="http",
+                host=settings.host,
+                port=settings.port,
+                finished=routes.finished,
+            )
+        )
 
         model = await _unless(stop, _load(settings, metrics, workers, Path(scratch)))
         if model is None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import structlog
@@ -14,6 +14,8 @@ from aurora_runtime.inference.protocol import error_body
 log = structlog.get_logger(__name__)
 FINISH_SECONDS: Final = 30.0
 """How long requests in flight may take to finish once nobody can connect any more."""
+CLOSE_SECONDS: Final = 1.0
+"""How long connections may take to close after that."""
 _BACKLOG: Final = 1024
 
 
@@ -42,10 +44,19 @@ class Protocol(web.RequestHandler):
         self.logger.debug(*args, **kwargs)
 
 
+async def _at_once() -> None:
+    """Nothing to wait for."""
+
+
 @asynccontextmanager
-async def listening(app: web.Application, *, name: str, host: str, port: int) -> AsyncIterator[None]:
-    """Serves inside the block. At its end no connection is taken, idle ones are closed, requests in flight finish."""
-    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=FINISH_SECONDS)
+async def listening(
+    app: web.Application, *, name: str, host: str, port: int, finished: Callable[[], Awaitable[None]] = _at_once
+) -> AsyncIterator[None]:
+    """Serves inside the block. At its end no connection is taken, and what is in flight may finish.
+
+    ``finished`` returns when nothing is in flight. aiohttp waits for handlers too, but reads no more of their bodies.
+    """
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=CLOSE_SECONDS)
     await runner.setup()
     try:
         loop, manager = asyncio.get_running_loop(), runner.server
@@ -66,5 +77,8 @@ async def listening(app: web.Application, *, name: str, host: str, port: int) ->
             yield
         finally:
             server.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FINISH_SECONDS):
+                    await finished()
     finally:
         await runner.cleanup()

@@ -1,5 +1,6 @@
 """HTTP only: parse, call, render. Every error leaves as ``{"error": "<text>"}`` with the status that fits it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -70,6 +71,7 @@ class Routes:
     """Of every response: which revision and version it comes from."""
 
     def __post_init__(self) -> None:
+        self._idle = asyncio.Event()
         self.headers |= {"Content-Type": JSON, "Server": "aurora"}
         if self.revision:
             self.headers[REVISION_HEADER] = self.revision
@@ -91,6 +93,12 @@ class Routes:
                 app.router.add_get(path, self.model_metadata)
                 app.router.add_get(path + "/ready", self.model_ready)
                 app.router.add_post(path + "/infer", self.infer)
+
+    async def finished(self) -> None:
+        """Returns when no inference request is in flight."""
+        while self.metrics.in_flight:
+            self._idle.clear()
+            await self._idle.wait()
 
     # -- endpoints
 
@@ -124,6 +132,8 @@ class Routes:
             raise
         finally:
             self.metrics.end(code)
+            if self.metrics.in_flight == 0:
+                self._idle.set()
         return response
 
     async def _infer(self, request: web.Request) -> web.Response:

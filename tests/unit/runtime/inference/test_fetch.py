@@ -52,7 +52,7 @@ async def fetched(
             digest=digest,
             destination=destination,
             workers=workers,
-            sleep=sleep or Sleeps(),
+            sleep=Sleeps() if sleep is None else sleep,
         )
 
 
