@@ -12,13 +12,15 @@ NAMESPACES = ("e2e-samples", "e2e-canary", "e2e-shared", "e2e-versions", "e2e-re
 
 TINY_ROW = [0.04, 0.05, 0.06, 0.02, -0.04, -0.03, -0.04, 0.0, 0.02, -0.02]
 """A row of the diabetes dataset's ten features."""
+SMALL = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}}
+"""So that the pods of all tests fit on one node of two cores."""
 TRAINED_SECONDS = 180.0
 READY_SECONDS = 120.0
 
 
 def training_job(name: str, model: str, **spec: Any) -> Manifest:
     """Trains in a second or two, so that a test waits for Aurora and not for scikit-learn."""
-    defaults = {"modelName": model, "dataset": "diabetes", "algorithm": "ridge"}
+    defaults = {"modelName": model, "dataset": "diabetes", "algorithm": "ridge", "resources": SMALL}
     return {"apiVersion": API_VERSION, "kind": "MLTrainingJob", "metadata": {"name": name}, "spec": defaults | spec}
 
 
@@ -29,7 +31,7 @@ def deployment(name: str, model: str, *, host: str | None = None, **spec: Any) -
         "apiVersion": API_VERSION,
         "kind": "MLDeployment",
         "metadata": {"name": name},
-        "spec": {"modelName": model, "routing": routing} | spec,
+        "spec": {"modelName": model, "routing": routing, "resources": SMALL} | spec,
     }
 
 
