@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -15,12 +14,11 @@ from typing import Any
 
 import aiohttp
 import orjson
-import pytest
 
 from aurora_runtime.contract import ExitCode
 from aurora_runtime.inference import __main__ as program
 from aurora_runtime.store.model_store import ModelStore
-from tests.unit.runtime.inference.models import KEY, MODEL, ROW, a_body, a_regressor, publish
+from tests.unit.runtime.inference.models import MODEL, ROW, a_body, a_regressor, publish
 
 LIMIT_SECONDS = 30
 SOURCES = str(Path(program.__file__).parents[2])
@@ -140,81 +138,17 @@ async def closed(writer: asyncio.StreamWriter) -> None:
         await writer.wait_closed()
 
 
-@pytest.mark.parametrize("damage", ["flipped", "truncated", "grown", "missing", "a link", "another file beside it"])
-async def test_damaged_bytes_are_refused_by_the_name_of_the_file(tmp_path: Path, damage: str) -> None:
+async def test_a_flipped_bit_ends_the_process_and_its_last_line_says_where(tmp_path: Path) -> None:
     published = publish(ModelStore(root=tmp_path), a_regressor())
     artifact = published.path / "model.joblib"
     data = bytearray(artifact.read_bytes())
-    match damage:
-        case "flipped":
-            data[len(data) // 2] ^= 1
-            artifact.write_bytes(data)
-        case "truncated":
-            artifact.write_bytes(data[:-1])
-        case "grown":
-            artifact.write_bytes(data + b"x")
-        case "missing":
-            artifact.unlink()
-        case "a link":
-            artifact.rename(tmp_path / "elsewhere")
-            artifact.symlink_to(tmp_path / "elsewhere")
-        case _:
-            artifact = published.path / "extra.joblib"
-            artifact.write_bytes(b"x")
+    data[len(data) // 2] ^= 1
+    artifact.write_bytes(data)
     async with a_process(tmp_path, "--version", "1", "--digest", published.digest) as server:
         assert await server.exit_code() == ExitCode.ARTIFACT_REFUSED
     last = server.log[-1]
-    assert last["event"] == "model refused"
+    assert (last["event"], last["reason"]) == ("model refused", "DigestMismatch")
     assert str(artifact) in last["error"]
-    assert "estore the files" in last["error"]
-    if damage in ("flipped", "truncated", "grown"):
-        assert len(re.findall(r"sha256:[0-9a-f]{64}", last["error"])) == 2
-
-
-async def test_another_digest_than_the_one_asked_for_is_refused(store: ModelStore) -> None:
-    asked, found = "sha256:" + "1" * 64, store.open(MODEL, 1).digest
-    async with a_process(store.root, "--version", "1", "--digest", asked) as server:
-        assert await server.exit_code() == ExitCode.ARTIFACT_REFUSED
-    assert asked in server.log[-1]["error"]
-    assert found in server.log[-1]["error"]
-
-
-async def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(tmp_path: Path) -> None:
-    marker = tmp_path / "was-run"
-    publish(ModelStore(root=tmp_path / "store"), Burglar(marker))
-    async with a_process(tmp_path / "store") as server:
-        assert await server.exit_code() == ExitCode.ARTIFACT_REFUSED
-    assert "outside the allow-list" in server.log[-1]["error"]
-    assert not marker.exists()
-
-
-class Burglar:
-    """Predicts, and when unpickled leaves a mark."""
-
-    def __init__(self, marker: Path) -> None:
-        self._marker = marker
-
-    def predict(self, features: Any) -> Any:
-        return a_regressor().predict(features)
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (str(self._marker),)
-
-
-async def test_a_model_that_does_not_exist_is_named_with_the_remedy(tmp_path: Path) -> None:
-    async with a_process(tmp_path) as server:
-        assert await server.exit_code() == ExitCode.ARTIFACT_REFUSED
-    assert MODEL in server.log[-1]["error"]
-    assert "train the model first" in server.log[-1]["error"]
-
-
-async def test_a_storage_that_fails_is_asked_again_until_sigterm(tmp_path: Path) -> None:
-    root = tmp_path / "store"
-    root.symlink_to(root)  # reading it fails for ever
-    async with a_process(root, "--version", "1") as server:
-        assert "ELOOP" in (await server.logged("storage failed, fetching again"))["error"]
-        server.process.send_signal(signal.SIGTERM)
-        assert await server.exit_code() == ExitCode.OK
 
 
 async def test_a_port_that_is_taken_is_named(store: ModelStore) -> None:
@@ -224,17 +158,6 @@ async def test_a_port_that_is_taken_is_named(store: ModelStore) -> None:
         assert await server.exit_code() == ExitCode.FAILED
     assert f"127.0.0.1:{port}" in json.dumps(server.log[-1])
     assert "the port is taken" in json.dumps(server.log[-1])
-
-
-async def test_an_empty_folder_of_keys_serves_nobody(store: ModelStore, tmp_path: Path) -> None:
-    async with a_process(store.root, "--api-keys-dir", str(tmp_path)) as server:
-        await server.logged("ready")
-        url = f"http://127.0.0.1:{await server.port('http')}/v2/models/{MODEL}/infer"
-        async with (
-            aiohttp.ClientSession(headers={"X-API-Key": KEY}) as session,
-            session.post(url, json=a_body()) as response,
-        ):
-            assert response.status == 401
 
 
 def test_the_termination_message_is_written_only_where_the_kubelet_made_its_file(tmp_path: Path) -> None:
