@@ -27,16 +27,15 @@ def build_app(progress: Progress, registry: CollectorRegistry) -> web.Applicatio
 
 
 @asynccontextmanager
-async def status_server(app: web.Application, *, port: int | None) -> AsyncIterator[int | None]:
-    """Listens on all addresses while the block runs and gives the port: None listens nowhere, 0 on any free one."""
+async def status_server(app: web.Application, *, port: int | None) -> AsyncIterator[None]:
+    """Listens on ``port`` of all addresses while the block runs; None listens nowhere."""
     if port is None:
-        yield None
+        yield
         return
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, port=port, shutdown_timeout=1.0)
-        await site.start()
-        yield runner.addresses[0][1]
+        await web.TCPSite(runner, port=port).start()
+        yield
     finally:
         await runner.cleanup()

@@ -1,0 +1,56 @@
+"""What a server does with a fetched version."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression
+
+from aurora_runtime.store import pickled_model
+from aurora_runtime.store.errors import UnsafeModel
+from aurora_runtime.store.model_store import LocalModel, ModelStore
+from aurora_runtime.store.serialization import load
+from aurora_runtime.trainer.conversion.convert import to_onnx
+from tests.unit.runtime.store.builders import MODEL, publish
+
+FEATURES = np.array([[1.0], [2.0], [4.0]])
+
+
+def fitted() -> LinearRegression:
+    return LinearRegression().fit(FEATURES, FEATURES[:, 0] * 3 + 1)
+
+
+def fetched(tmp_path: Path, data: bytes, stored_format: str) -> LocalModel:
+    store = ModelStore(root=tmp_path / "store")
+    name = f"model.{stored_format}"
+    published = publish(store, files={name: data}, format=stored_format, model_file=name)
+    return store.fetch(model=MODEL, version=1, destination=tmp_path / "local", expected_digest=published.digest)
+
+
+@pytest.mark.parametrize("stored_format", ["onnx", "joblib"])
+def test_either_format_predicts(tmp_path: Path, stored_format: str) -> None:
+    data = to_onnx(fitted()) if stored_format == "onnx" else pickled_model.dump(fitted())
+    answers = load(fetched(tmp_path, data, stored_format)).predict(FEATURES)
+    np.testing.assert_allclose(answers["prediction"], [4.0, 7.0, 13.0])
+
+
+def test_a_pickle_with_the_right_digest_is_still_not_trusted(tmp_path: Path) -> None:
+    data = b"cos\nsystem\n(S'true'\ntR."
+    with pytest.raises(UnsafeModel, match=r"model\.joblib is refused: it would import .*system"):
+        load(fetched(tmp_path, data, "joblib"))
+
+
+def test_a_server_of_onnx_carries_neither_scikit_learn_nor_the_converter(tmp_path: Path) -> None:
+    path = fetched(tmp_path, to_onnx(fitted()), "onnx").model_file
+    program = (
+        "import sys\n"
+        "from aurora_runtime.store import model_store, serialization\n"
+        "from aurora_runtime.store.onnx_engine import OnnxEngine\n"
+        "from pathlib import Path\n"
+        f"OnnxEngine(Path({str(path)!r}))\n"
+        "print(sorted({'sklearn', 'joblib', 'scipy', 'onnx'} & set(sys.modules)))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
