@@ -15,7 +15,7 @@ import structlog
 from prometheus_client import disable_created_metrics
 
 from aurora_controller.app import run
-from aurora_controller.kube.config import ConfigError
+from aurora_controller.kube.kubeconfig import ConfigError
 from aurora_controller.kube.manager import LeadershipLost
 from aurora_controller.settings import ControllerSettings, SettingsError
 from aurora_runtime.logs import configure_logging
