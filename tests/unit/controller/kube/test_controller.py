@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from aurora_controller.kube.controller import Controller
 from aurora_controller.kube.errors import Forbidden, Invalid, NamespaceTerminating, OutcomeUnknown, ServerError
 from aurora_controller.kube.meta import DEPLOYMENT, SECRET, SERVICE
 from aurora_controller.kube.metrics import REGISTRY
@@ -99,6 +100,43 @@ async def test_a_controller_looks_again_when_it_planned_to(world: World) -> None
 
     assert world.reconciler.plans == plans + 3
     assert world.count("controller_runtime_reconcile_total", result="requeue_after") >= 3
+
+
+async def test_news_goes_before_what_a_start_brings(world: World) -> None:
+    order: list[str] = []
+    world.cluster.add(a_widget("a"), a_widget("b"), a_widget("c"))
+    world.reconciler.before_plan = lambda observed: order.append(observed.widget["metadata"]["name"])
+
+    def edit(_: Controller) -> None:
+        world.cluster.edit(WIDGET, "c", {"spec": {"replicas": 2}})
+
+    async with world.controller(before_start=edit):
+        pass
+
+    assert list(dict.fromkeys(order)) == ["c", "a", "b"]
+
+
+async def test_the_event_loop_gets_a_turn_after_each_reconcile(world: World) -> None:
+    for name in "abcdefgh":
+        world.cluster.add(a_widget(name))
+    await world.restart()
+    turns = 0
+    seen: list[int] = []
+    world.reconciler = world.new_reconciler()
+    world.reconciler.before_plan = lambda _: seen.append(turns)
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count_turns())
+    async with world.controller():
+        counting.cancel()
+
+    assert len(seen) == 8
+    assert len(set(seen)) == 8
 
 
 # Surviving
@@ -265,6 +303,23 @@ async def test_a_refusal_is_told_and_tried_again_with_backoff(world: World) -> N
         world.cluster.on_write = lambda _: None
         await world.clock.advance(600)
         assert world.conditions() == {"Ready": ("True", "Applied")}
+
+
+async def test_a_success_makes_the_next_failure_the_first(world: World) -> None:
+    world.fails_with(RuntimeError("broken"))
+    world.cluster.add(a_widget())
+    async with world.controller():
+        await world.clock.advance(30)
+        world.reconciler.before_plan = lambda _: None
+        await world.clock.advance(30)
+        assert world.conditions() == {"Ready": ("True", "Applied")}
+
+        world.fails_with(RuntimeError("broken again"))
+        plans = world.reconciler.plans
+        world.cluster.edit(WIDGET, "wheel", {"spec": {"replicas": 2}})
+        await world.clock.advance(0.02)
+
+    assert world.reconciler.plans >= plans + 3
 
 
 async def test_a_bug_costs_its_own_key_alone(world: World) -> None:

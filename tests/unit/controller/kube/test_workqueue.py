@@ -173,6 +173,15 @@ async def test_a_raised_key_queues_behind_those_that_had_the_priority_before(que
     assert [await take(queue), await take(queue)] == ["first", "raised"]
 
 
+async def test_raising_a_key_does_not_cost_it_the_time_it_has_waited(queue: WorkQueue[str], clock: FakeClock) -> None:
+    queue.add("low", priority=LOW_PRIORITY)
+    await clock.advance(50)
+    queue.add("high")
+    queue.add("low")
+
+    assert [await take(queue), await take(queue)] == ["low", "high"]
+
+
 async def test_a_low_key_is_not_starved_by_a_stream_of_high_ones(queue: WorkQueue[str], clock: FakeClock) -> None:
     queue.add("low", priority=LOW_PRIORITY)
     taken = []
@@ -227,6 +236,7 @@ async def test_after_shutdown_nothing_is_added_or_handed_out(queue: WorkQueue[st
 
     with pytest.raises(ShutDown):
         await queue.get()
+    assert ready(queue) == 1
 
 
 async def test_drained_waits_for_the_keys_being_worked_on(queue: WorkQueue[str]) -> None:

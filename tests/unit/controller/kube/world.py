@@ -36,13 +36,19 @@ class World:
         self.clock = FakeClock()
         self.cluster = FakeCluster(*KINDS)
         self.notes = Notes()
-        self.reconciler = self._new_reconciler()
+        self.reconciler = self.new_reconciler()
 
-    def _new_reconciler(self) -> WidgetReconciler:
+    def new_reconciler(self) -> WidgetReconciler:
         return WidgetReconciler(cache=self.cluster.cache, name=f"widget-{next(World.names)}")
 
     @asynccontextmanager
-    async def controller(self, *, workers: int = 1, timeout_seconds: float = 120) -> AsyncIterator[Controller]:
+    async def controller(
+        self,
+        *,
+        workers: int = 1,
+        timeout_seconds: float = 120,
+        before_start: Callable[[Controller], None] = lambda _: None,
+    ) -> AsyncIterator[Controller]:
         """A process with empty memory; it does not drain when the block ends."""
         writes = ConsistencyStore(cache=self.cluster.cache, clock=self.clock)
         self.cluster.on_any_change = writes.changed
@@ -61,6 +67,7 @@ class World:
         self.cluster.forget_handlers()
         for watch in controller.watches:
             self.cluster.subscribe(watch, partial(controller.on_change, watch))
+        before_start(controller)
         running = asyncio.create_task(controller.run())
         await settle()
         try:
@@ -71,7 +78,7 @@ class World:
 
     async def restart(self) -> None:
         """A new process runs until it has nothing to do at once."""
-        self.reconciler = self._new_reconciler()
+        self.reconciler = self.new_reconciler()
         self.cluster.on_write = self.cluster.after_write = lambda _: None
         async with self.controller():
             await self.clock.advance(1)
