@@ -5,7 +5,7 @@ installed and established, and the namespace exist and be empty.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -121,7 +121,7 @@ class Api:
                     return events
         return events
 
-    def watch(self, kind: Kind, **params: str) -> AsyncIterator[list[WatchEvent]]:
+    def watch(self, kind: Kind, **params: str) -> AsyncGenerator[list[WatchEvent]]:
         path = kind.path(self.namespace)
         return watch(self.rest, path, params=params, patience=lambda: 20.0, clock=SystemClock())
 

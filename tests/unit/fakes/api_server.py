@@ -11,6 +11,7 @@ says so.
 import asyncio
 import base64
 import copy
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
@@ -29,10 +30,17 @@ INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 class FakeAPIServer:
     """Serves ``kinds``; others are 404 until they are installed. ``offers_watch_list`` is a feature gate."""
 
-    def __init__(self, *kinds: Kind, clock: Clock | None = None, offers_watch_list: bool = True) -> None:
+    def __init__(
+        self,
+        *kinds: Kind,
+        clock: Clock | None = None,
+        offers_watch_list: bool = True,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
         self.objects = ApiObjects(clock=clock or SystemClock())
         self.offers_watch_list = offers_watch_list
         self.received: list[Received] = []
+        self._ssl_context = ssl_context
         self._kinds = set(kinds)
         self._rules: list[Rule] = []
         self._watches: set[_Watch] = set()
@@ -42,10 +50,10 @@ class FakeAPIServer:
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._ssl_context)
         await site.start()
         host, port = self._runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}"
+        self.url = f"{'https' if self._ssl_context else 'http'}://{host}:{port}"
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -61,6 +61,18 @@ class FakeClock:
         return future
 
 
+class QuickClock(FakeClock):
+    """Sleeps take no time, and are written down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(round(seconds, 3))
+        await asyncio.sleep(0)
+
+
 class _VirtualTimeout:
     """``asyncio.timeout`` whose moment is reached by a FakeClock."""
 

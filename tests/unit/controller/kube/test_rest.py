@@ -23,25 +23,13 @@ from aurora_controller.kube.metrics import REGISTRY
 from aurora_controller.kube.rest import Response, RestClient
 from tests.unit.fakes.api_faults import Abort, Answer, LoseAnswer, Stream
 from tests.unit.fakes.api_server import FakeAPIServer
-from tests.unit.fakes.clock import FakeClock, until
+from tests.unit.fakes.clock import FakeClock, QuickClock, until
 
 CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps")
 COLLECTION = CONFIG_MAP.path("team")
 ONE = CONFIG_MAP.path("team", "one")
 MANIFEST: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one", "namespace": "team"}}
 BODY = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"one","namespace":"team"}}'
-
-
-class QuickClock(FakeClock):
-    """Sleeps take no time, and are written down."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.slept: list[float] = []
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(round(seconds, 3))
-        await asyncio.sleep(0)
 
 
 @dataclass
