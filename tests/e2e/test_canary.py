@@ -52,13 +52,12 @@ def test_a_canary_gets_its_share_of_the_requests(service: Service, canary: int) 
 
 
 def test_what_the_pods_counted_is_reported_as_observed_traffic(service: Service, canary: int) -> None:
-    ask_many(service.endpoint(), [TINY_ROW], count=400)
-
     def verified(obj: Manifest) -> bool:
         observed = obj["status"].get("traffic", {}).get("observed")
         return bool(observed and observed["requests"] >= 200 and 5.0 <= float(observed["canaryPercent"]) <= 15.0)
 
-    service.wait(verified, until="the observed share in status", seconds=90)
+    with Load(endpoint=service.endpoint(), rows=[TINY_ROW]):
+        service.wait(verified, until="telling the observed share", seconds=150)
 
 
 def test_a_promotion_under_load_loses_no_request(promoted: Load) -> None:
