@@ -105,8 +105,10 @@ def first_difference(expected: NDArray[Any], actual: NDArray[Any] | None, tolera
 
 
 def _typed(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
-    dtype = NUMPY_TYPES.get(spec.datatype)
-    return array if dtype is None else np.ascontiguousarray(array, dtype=dtype)
+    dtype = NUMPY_TYPES.get(spec.datatype, array.dtype)
+    if array.dtype == dtype and array.flags.c_contiguous:
+        return array
+    return np.ascontiguousarray(array, dtype=dtype)
 
 
 def _metadata(tensor: TensorSpec) -> dict[str, Any]:

@@ -50,6 +50,11 @@ class Features:
         """Name of a feature → its column."""
         return {tensor.name: column for column, tensor in enumerate(self.tensors)}
 
+    @cached_property
+    def _fitting_all(self) -> frozenset[str]:
+        """Datatypes that every feature takes, and so the whole matrix."""
+        return frozenset(name for name in NUMPY_TYPES if all(_fits(name, tensor) for tensor in self.tensors))
+
     def matrix(self, inputs: object) -> NDArray[np.float64]:
         """C-contiguous matrix (rows, features) of finite numbers.
 
@@ -76,8 +81,9 @@ class Features:
             raise InvalidTensor(
                 tensor=INPUT_TENSOR, field="shape", expected=f"[rows, {features}]", given=str(list(array.shape))
             )
-        for spec in self.tensors:
-            _refuse_narrowing(INPUT_TENSOR, tensor["datatype"], spec)
+        if tensor["datatype"] not in self._fitting_all:
+            for spec in self.tensors:
+                _refuse_narrowing(INPUT_TENSOR, tensor["datatype"], spec)
         return np.ascontiguousarray(array, dtype=np.float64)
 
     def _by_feature(self, inputs: list[Any]) -> NDArray[np.float64]:
@@ -181,6 +187,8 @@ def _array(name: str, elements: list[Any], dtype: "np.dtype[Any]") -> NDArray[An
     match dtype.kind:
         case "f":
             _refuse_other(name, elements, found, {float, int}, "numbers")
+            if dtype.itemsize == 8:
+                return np.array(elements, dtype=dtype)
             # What is too large for FP16 or FP32 becomes infinity here and is refused for that.
             with np.errstate(over="ignore"):
                 return np.array(elements, dtype=dtype)
@@ -213,10 +221,14 @@ def _whole_numbers(name: str, elements: list[Any]) -> list[int]:
     return [int(value) for value in elements]
 
 
-def _refuse_narrowing(name: str, datatype: str, spec: TensorSpec) -> None:
+def _fits(datatype: str, spec: TensorSpec) -> bool:
     """A datatype may be wider or narrower than the signature's, but of a kind that converts without a loss of sense."""
     expected = NUMPY_TYPES.get(spec.datatype)
-    if expected is not None and not np.can_cast(NUMPY_TYPES[datatype], expected, "same_kind"):
+    return expected is not None and np.can_cast(NUMPY_TYPES[datatype], expected, "same_kind")
+
+
+def _refuse_narrowing(name: str, datatype: str, spec: TensorSpec) -> None:
+    if not _fits(datatype, spec):
         raise InvalidTensor(tensor=name, field="datatype", expected=spec.datatype, given=datatype)
 
 

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from aurora_runtime.inference.tensors import LARGEST
+from aurora_runtime.inference.errors import InvalidTensor
+from aurora_runtime.inference.tensors import LARGEST, Features
+from aurora_runtime.store.descriptor import TensorSpec
 from tests.unit.runtime.inference.conftest import MAX_BODY_BYTES
 from tests.unit.runtime.inference.models import FEATURES, MODEL, Serving, a_body, a_column, a_tensor
 
@@ -154,3 +156,26 @@ async def test_a_body_that_is_not_encoded_as_it_says_is_400(serving: Serving) ->
     reply = await serving.infer(b"not gzip at all", headers={"Content-Encoding": "gzip"})
     assert reply.status == 400
     assert "encoded" in reply.error
+
+
+@pytest.mark.parametrize(
+    ("expected", "given", "fits"),
+    [
+        ("INT64", "INT8", True),
+        ("INT64", "UINT8", True),
+        ("FP32", "FP64", True),
+        ("FP32", "INT64", True),
+        ("INT64", "FP64", False),
+        ("UINT8", "INT8", False),
+        ("BOOL", "INT8", False),
+    ],
+)
+def test_a_datatype_of_a_kind_that_would_lose_its_sense_is_refused(expected: str, given: str, fits: bool) -> None:
+    features = Features(tensors=[TensorSpec(name="a", datatype=expected, shape=[-1])])
+    whole = {"name": "input", "shape": [1, 1], "datatype": given, "data": [1]}
+    for tensor in (whole, {**whole, "name": "a"}):
+        if fits:
+            assert features.matrix([tensor]).tolist() == [[1.0]]
+        else:
+            with pytest.raises(InvalidTensor, match=f"expected {expected}, given {given}"):
+                features.matrix([tensor])
