@@ -73,8 +73,11 @@ shown kubectl get mldeployment california-housing
 say "The split, measured over $requests requests"
 shown python3 hack/split.py "$url" "$requests"
 counted=$(field .status.traffic.observed.requests)
-printf '  status.traffic.observed, what the pods themselves counted (written once a minute): %s %% of %s requests\n' \
-  "$(field .status.traffic.observed.canaryPercent)" "${counted:-0}"
+if ((${counted:-0} > 0)); then
+  printf '  what the pods themselves counted until a moment ago: %s %% of %s\n' "$(field .status.traffic.observed.canaryPercent)" "$counted"
+else
+  printf '  within a minute, kubectl get mldeployment also shows what the pods themselves counted\n'
+fi
 
 revision=$(field .status.canary.revision)
 rollout=$(field .status.rollout)
