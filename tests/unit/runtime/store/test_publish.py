@@ -107,6 +107,17 @@ def test_a_name_that_is_taken_by_anything_is_not_replaced(tmp_path: Path, occupy
     assert refusal.value.highest == 2
 
 
+def test_a_taken_number_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    store = ModelStore(root=tmp_path)
+    publish(store)
+
+    def write(staging: Staging) -> Draft:
+        raise AssertionError("written")
+
+    with pytest.raises(VersionExists):
+        store.publish(model=MODEL, version=1, run_id="another", write=write)
+
+
 def test_of_two_publishers_of_one_number_one_wins(tmp_path: Path) -> None:
     """Both pass the first check; the rename decides."""
     store = ModelStore(root=tmp_path)
