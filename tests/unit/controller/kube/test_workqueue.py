@@ -165,6 +165,17 @@ async def test_a_merge_keeps_the_higher_priority(queue: WorkQueue[str]) -> None:
     assert await queue.get() == ("a", 10)
 
 
+async def test_a_merge_takes_priority_and_time_from_whichever_has_the_better(
+    queue: WorkQueue[str], clock: FakeClock
+) -> None:
+    queue.add("a", after_seconds=10)
+    queue.add("a", priority=5, after_seconds=60)
+
+    await clock.advance(10)
+
+    assert await asyncio.wait_for(queue.get(), timeout=5) == ("a", 5)
+
+
 async def test_a_raised_key_queues_behind_those_that_had_the_priority_before(queue: WorkQueue[str]) -> None:
     queue.add("raised", priority=LOW_PRIORITY)
     queue.add("first")
