@@ -58,15 +58,15 @@ class Disk:
         """Renames a folder in one step. Raises FileExistsError when ``target`` exists in whatever form.
 
         rename(2) replaces an empty folder without a word, renameat2(2) with RENAME_NOREPLACE does not. File systems
-        that do not know the flag (FUSE before 7.23, so ceph-fuse) get a check and a plain rename: whatever slips in
-        between the two is replaced only when it is an empty folder, which never is a published version.
+        that do not know the flag (CephFS, most of FUSE) get a check and a plain rename: whatever slips in between the
+        two is replaced only when it is an empty folder, which never is a published version.
         """
         try:
             _rename_no_replace(source, target)
         except OSError as error:
-            if error.errno not in _UNSUPPORTED:
-                raise
-            _rename_after_check(source, target)
+            if error.errno == errno.ENOTEMPTY:
+                raise _exists(target) from error
+            raise
 
     def remove_tree(self, path: Path) -> None:
         """Removes a folder and all in it; a symbolic link is removed, never followed."""
@@ -77,21 +77,24 @@ class Disk:
 
 
 def _rename_no_replace(source: Path, target: Path) -> None:
+    try:
+        _renameat2(source, target, _RENAME_NOREPLACE)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        if os.path.lexists(target):
+            raise _exists(target) from error
+        source.rename(target)
+
+
+def _renameat2(source: Path, target: Path, flags: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "renameat2"):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(target))
-    result = libc.renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE)
-    if result != 0:
+    if libc.renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), str(target))
 
 
-def _rename_after_check(source: Path, target: Path) -> None:
-    if os.path.lexists(target):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-    try:
-        source.rename(target)
-    except OSError as error:
-        if error.errno == errno.ENOTEMPTY:
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
-        raise
+def _exists(target: Path) -> FileExistsError:
+    return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))

@@ -13,12 +13,16 @@ from aurora_runtime.store.disk import Disk
 def disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Disk:
     """Both ways to move a folder: with the kernel's help, and as on a file system that does not know the flag."""
     if request.param == "check and rename":
-
-        def unsupported(source: Path, target: Path) -> None:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(target))
-
-        monkeypatch.setattr(disk_module, "_rename_no_replace", unsupported)
+        monkeypatch.setattr(disk_module, "_renameat2", refuse_flags)
     return Disk()
+
+
+def refuse_flags(source: Path, target: Path, flags: int) -> None:
+    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(target))
+
+
+def ignore_flags(source: Path, target: Path, flags: int) -> None:
+    source.rename(target)
 
 
 @pytest.fixture
@@ -64,14 +68,17 @@ def test_nothing_that_has_the_name_is_replaced(
     assert os.path.lexists(target)
 
 
+@pytest.mark.parametrize("renameat2", [refuse_flags, ignore_flags])
 def test_a_published_folder_that_slips_in_after_the_check_survives(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renameat2: Callable[[Path, Path, int], None]
 ) -> None:
+    """Another machine may publish between check and rename; and a file system may ignore what it does not know."""
     target = tmp_path / "target"
     make_full_folder(target)
+    monkeypatch.setattr(disk_module, "_renameat2", renameat2)
     monkeypatch.setattr(os.path, "lexists", lambda path: False)
     with pytest.raises(FileExistsError):
-        disk_module._rename_after_check(source, target)
+        Disk().move_folder(source, target)
     assert (target / "file").read_text() == "old"
 
 
