@@ -235,9 +235,12 @@ class ApiServerConformance:
             await api.client.merge_patch(CONFIG_MAP, api.key("one"), patch)
 
     async def test_another_uid_is_a_conflict(self, api: Api) -> None:
-        await api.client.create(PROBE, api.probe())
+        created = await api.client.create(PROBE, api.probe())
         with pytest.raises(Conflict):
             await api.client.merge_patch(PROBE, api.key("one"), {"metadata": {"uid": _OTHER_UID}})
+        created["metadata"]["uid"] = _OTHER_UID
+        with pytest.raises(Conflict):
+            await api.client.replace(PROBE, created)
 
     async def test_the_generation_counts_changes_of_the_spec(self, api: Api) -> None:
         await api.client.create(PROBE, api.probe(a=1))

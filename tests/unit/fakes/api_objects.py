@@ -101,7 +101,7 @@ class ApiObjects:
 
     def merge_patch(self, kind: Kind, key: ObjectKey, patch: Manifest, *, manager: str, subresource: str) -> Manifest:
         live = self.get(kind, key)
-        self._check(kind, live, patch.get("metadata") or {})
+        self._check_patch(kind, live, patch.get("metadata") or {})
         return self._update(kind, live, json_merge(live, patch), manager=manager, subresource=subresource)
 
     def apply(
@@ -120,7 +120,7 @@ class ApiObjects:
             obj = self._born(kind, intent)
             self._own(obj, {owner: wanted})
             return self._store(kind, "ADDED", obj, None)
-        self._check(kind, live, intent["metadata"])
+        self._check_patch(kind, live, intent["metadata"])
         owners = dict(self._owners.get(live["metadata"]["uid"], {}))
         contested = self._contested(live, intent, wanted, owner, owners)
         if contested and not force:
@@ -190,6 +190,15 @@ class ApiObjects:
         if precondition.get("resourceVersion") and precondition["resourceVersion"] != metadata["resourceVersion"]:
             message = "the object has been modified; please apply your changes to the latest version and try again"
             raise Refused(409, "Conflict", f'Operation cannot be fulfilled on {kind.plural} "{key.name}": {message}')
+
+    def _check_patch(self, kind: Kind, live: Manifest, precondition: Mapping[str, Any]) -> None:
+        """As ``_check``; but a patch is merged first, and then its uid looks like a change of what cannot change."""
+        if precondition.get("uid") and precondition["uid"] != live["metadata"]["uid"]:
+            message = f'Invalid value: "{precondition["uid"]}": field is immutable'
+            cause = {"reason": "FieldValueInvalid", "message": message, "field": "metadata.uid"}
+            name = live["metadata"]["name"]
+            raise Refused(422, "Invalid", f'{kind.kind} "{name}" is invalid: metadata.uid: {message}', [cause])
+        self._check(kind, live, precondition)
 
     def _confined(self, kind: Kind, live: Manifest, new: Manifest, subresource: str) -> Manifest:
         """Of ``new``, what this endpoint may change: the status, or all else."""

@@ -71,3 +71,8 @@ def test_how_long_to_wait_may_stand_in_the_body_or_come_with_http() -> None:
 
 def test_the_code_of_http_counts_when_the_body_has_none() -> None:
     assert type(error_of({"message": "no"}, code=403)) is errors.Forbidden
+
+
+def test_a_patch_of_another_identity_is_a_conflict_though_the_server_calls_it_invalid() -> None:
+    causes = [{"reason": "FieldValueInvalid", "field": "metadata.uid", "message": "field is immutable"}]
+    assert type(error_of({"code": 422, "reason": "Invalid", "details": {"causes": causes}})) is errors.Conflict

@@ -1,0 +1,92 @@
+"""The real API server keeps what the fake one of the unit tests promises, and an informer follows it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from aurora_controller.kube.clock import SystemClock
+from aurora_controller.kube.config import load_config
+from aurora_controller.kube.informer import Informer
+from aurora_controller.kube.list_watch import ListWatch
+from aurora_controller.kube.meta import Manifest
+from aurora_controller.kube.rest import RestClient
+from tests.e2e.cluster import Cluster
+from tests.shared.api_server_conformance import CONFIG_MAP, PROBE, PROBE_CRD, Api, ApiServerConformance
+
+NAMESPACE = "e2e-conformance"
+
+
+@pytest.fixture(scope="module")
+def probes() -> None:
+    """The CRD of the conformance set, established."""
+    cluster = Cluster.from_environment()
+    cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(PROBE_CRD))
+    crd = f"crd/{PROBE_CRD['metadata']['name']}"
+    cluster.kubectl("wait", "--for=condition=Established", crd, "--timeout=30s")
+    cluster.create_namespace(NAMESPACE)
+
+
+@pytest.fixture
+async def api(probes: None, request: pytest.FixtureRequest) -> AsyncIterator[Api]:
+    """An empty namespace of the real server."""
+    kubeconfig = Cluster.from_environment().kubeconfig
+    async with RestClient(await load_config({"KUBECONFIG": kubeconfig})) as rest:
+        api = Api(rest=rest, namespace=NAMESPACE)
+        await empty(api)
+        yield api
+        await empty(api)
+
+
+async def empty(api: Api) -> None:
+    for kind in (CONFIG_MAP, PROBE):
+        await api.rest.request("DELETE", kind.path(api.namespace))
+        for held in (await api.client.list(kind, api.namespace)).items:
+            if held["metadata"].get("finalizers"):
+                key = api.key(held["metadata"]["name"])
+                await api.client.merge_patch(kind, key, {"metadata": {"finalizers": None}})
+
+
+class TestRealApiServer(ApiServerConformance):
+    """A real kube-apiserver promises what the fake does."""
+
+
+async def test_an_informer_follows_the_real_server(api: Api) -> None:
+    """First state, changes, a forgotten version, and catching up: what it holds is what the server lists."""
+    source = ListWatch(rest=api.rest, kind=PROBE, namespace=api.namespace, label_selector="", clock=SystemClock())
+    informer = Informer(name="probes", kind=PROBE, source=source, clock=SystemClock())
+    told: list[str] = []
+
+    def tell(old: Manifest | None, new: Manifest | None, *, is_initial: bool) -> None:
+        sign = "+" if old is None else "-" if new is None else "~"
+        told.append(sign + (new or old or {})["metadata"]["name"])
+
+    informer.add_handler(tell)
+    for name in "abc":
+        await api.client.create(PROBE, api.probe(name))
+    async with asyncio.timeout(30):
+        task = asyncio.create_task(informer.run())
+        await in_step(api, informer)
+        await api.client.merge_patch(PROBE, api.key("a"), {"spec": {"size": 1}})
+        await api.rest.request("DELETE", PROBE.path(api.namespace, "b"))
+        await api.client.create(PROBE, api.probe("d"))
+        await in_step(api, informer)
+        task.cancel()
+    assert told == ["+a", "+b", "+c", "~a", "-b", "+d"]
+
+
+async def in_step(api: Api, informer: Informer) -> None:
+    """Returns when the informer holds exactly what the server lists."""
+    while True:
+        served = (await api.client.list(PROBE, api.namespace)).items
+        for obj in served:
+            obj["metadata"].pop("managedFields")
+        if sorted(informer.store.list(), key=_name) == sorted(served, key=_name) and informer.has_synced:
+            return
+        await asyncio.sleep(0.05)
+
+
+def _name(obj: Manifest) -> str:
+    name: str = obj["metadata"]["name"]
+    return name
