@@ -13,7 +13,7 @@ from aurora_controller.training.decision import BACKING_OFF, RUNNING, Decision, 
 from aurora_controller.training.desired import claim_of, generation_of, is_outdated, trainer_job, trainer_job_name
 from aurora_controller.training.observation import Observation
 from aurora_controller.training.pods import is_of_run, pods_of
-from aurora_controller.training.progress import INTERVAL_SECONDS
+from aurora_controller.training.progress import FIRST_RETRY_SECONDS, INTERVAL_SECONDS
 from aurora_controller.training.reserving import blocked_by_claim, reserve, secure, take_again
 from aurora_controller.training.retry import GiveUp, NextAttempt, SameAttempt, verdict_on
 from aurora_controller.training.stopping import LOOK_AGAIN_SECONDS, everything, stop
@@ -42,7 +42,7 @@ def follow(observed: Observation, run: Run, now: datetime) -> Decision:
         case NotStarted():
             return _wait_for_start(observed, run, job, attempt)
         case Running():
-            return _running(run, name, attempt)
+            return _running(observed, run, name, attempt)
         case Reported() | Broken():
             return _ended(observed, run, attempt, job, now)
         case _:
@@ -97,13 +97,13 @@ def _wait_for_start(observed: Observation, run: Run, job: Manifest, attempt: Not
     )
 
 
-def _running(run: Run, job_name: str, attempt: Running) -> Decision:
+def _running(observed: Observation, run: Run, job_name: str, attempt: Running) -> Decision:
     message = f"Attempt {run.attempt} trains version {run.version} in Job {job_name}."
     started_at = run.started_at or attempt.started_at
     return Decision(
         run=changed(run, phase=RunPhase.RUNNING, not_before=None, started_at=started_at),
         standing=Standing(phase=RunPhase.RUNNING, reason=RUNNING, message=message),
-        requeue_after_seconds=INTERVAL_SECONDS,
+        requeue_after_seconds=INTERVAL_SECONDS if observed.progress is not None else FIRST_RETRY_SECONDS,
     )
 
 

@@ -10,17 +10,20 @@ from aurora_controller.kube.clock import Clock
 from aurora_runtime.contract import METRICS_PORT, PROGRESS_PATH, TrainingProgress
 
 INTERVAL_SECONDS: Final = 15.0
-"""A trainer is asked at most this often."""
+"""A trainer that answers is asked at most this often."""
+FIRST_RETRY_SECONDS: Final = 5.0
+"""One that does not answer yet is asked again after so long, and ever more seldom: 5 s, 15 s, 45 s, …"""
+_LAST_RETRY_SECONDS: Final = 300.0
 _TIMEOUT_SECONDS: Final = 1.0
 _MAX_BODY_BYTES: Final = 4096
-_FORGET_AFTER_SECONDS: Final = 300.0
+_FORGET_AFTER_SECONDS: Final = 900.0
 
 
 class ProgressReader(Protocol):
     """How far the trainer of a pod is."""
 
     async def read(self, *, pod_uid: str, pod_ip: str) -> TrainingProgress | None:
-        """The last known progress, at most 15 s old, or None when the trainer does not tell. Never raises."""
+        """What it told within the last 15 s, or None when it does not tell. Never raises, and takes at most 1 s."""
         ...
 
 
@@ -28,6 +31,14 @@ class ProgressReader(Protocol):
 class _Answer:
     asked_at: float
     progress: TrainingProgress | None
+    failures: int
+    """How often in a row it did not tell."""
+
+    @property
+    def holds_for_seconds(self) -> float:
+        if not self.failures:
+            return INTERVAL_SECONDS
+        return min(FIRST_RETRY_SECONDS * 3.0 ** (self.failures - 1), _LAST_RETRY_SECONDS)
 
 
 @dataclass(kw_only=True)
@@ -42,11 +53,12 @@ class HttpProgressReader:
     async def read(self, *, pod_uid: str, pod_ip: str) -> TrainingProgress | None:
         now = self.clock.monotonic()
         known = self._answers.get(pod_uid)
-        if known is not None and now - known.asked_at < INTERVAL_SECONDS:
+        if known is not None and now - known.asked_at < known.holds_for_seconds:
             return known.progress
         self._forget_old(now)
         progress = await self._ask(pod_ip)
-        self._answers[pod_uid] = _Answer(now, progress)
+        failures = 0 if progress is not None else (known.failures if known is not None else 0) + 1
+        self._answers[pod_uid] = _Answer(now, progress, failures)
         return progress
 
     async def _ask(self, pod_ip: str) -> TrainingProgress | None:

@@ -85,8 +85,10 @@ async def test_no_step_is_no_write() -> None:
     assert (await trained.world.reconcile()).writes == ()
 
 
-async def test_a_running_job_is_looked_at_again_in_fifteen_seconds() -> None:
+async def test_a_running_job_is_looked_at_again_in_fifteen_seconds_and_sooner_until_it_tells() -> None:
     trained = await Trained.begin()
+    assert (await trained.world.plan()).requeue_after_seconds == 5
+    await trained.tell(40)
     assert (await trained.world.plan()).requeue_after_seconds == 15
 
 
@@ -201,14 +203,36 @@ async def test_a_pod_that_does_not_answer_costs_at_most_a_second(pod: Pod) -> No
     assert await reading is None
 
 
-async def test_a_port_that_is_closed_is_ignored_and_not_asked_again_at_once(pod: Pod) -> None:
+async def test_a_port_that_is_closed_is_ignored(pod: Pod) -> None:
     pod.reader.port = 1
     assert await pod.read() is None
-    assert await pod.read() is None
+
+
+async def test_a_pod_that_does_not_tell_is_asked_ever_more_seldom(pod: Pod) -> None:
+    """Behind a NetworkPolicy each question costs a second."""
+
+    async def refuses(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=503)
+
+    pod.answer = refuses
+    asked_at = []
+    for second in range(0, 1000, 5):
+        before = pod.requests
+        assert await pod.read() is None
+        asked_at += [second] if pod.requests > before else []
+        await pod.clock.advance(5)
+    assert asked_at == [0, 5, 20, 65, 200, 500, 800]
+    pod.answer = pod.tells
+    await pod.clock.advance(300)
+    assert await pod.read() is not None
+    await pod.clock.advance(15)
+    before = pod.requests
+    await pod.read()
+    assert pod.requests == before + 1
 
 
 async def test_old_pods_are_forgotten(pod: Pod) -> None:
     await pod.read()
-    await pod.clock.advance(301)
+    await pod.clock.advance(901)
     await pod.reader.read(pod_uid="another", pod_ip="127.0.0.1")
     assert set(pod.reader._answers) == {"another"}
