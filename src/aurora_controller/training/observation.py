@@ -58,12 +58,16 @@ class Version:
     is_deleting: bool
 
     @classmethod
-    def of(cls, manifest: Manifest) -> "Version":
-        spec, status = manifest["spec"], manifest.get("status") or {}
+    def of(cls, manifest: Manifest) -> "Version | None":
+        """None for an object that no schema of ours would let in: it must not hold up the jobs beside it."""
+        spec, status = manifest.get("spec") or {}, manifest.get("status") or {}
+        number, run = spec.get("version"), spec.get("run")
+        if not isinstance(number, int) or not isinstance(run, str):
+            return None
         return cls(
             manifest=manifest,
-            number=spec["version"],
-            run=spec["run"],
+            number=number,
+            run=run,
             claim_name=spec.get("claimName", ""),
             job_name=(spec.get("trainedBy") or {}).get("name", ""),
             inputs=annotations_of(manifest).get(labels.INPUTS, ""),
@@ -190,23 +194,31 @@ def _versions(cache: ObjectReader, job: MLTrainingJob) -> dict[int, Version]:
     if run is not None and run.version is not None:
         own = cache.get(ML_MODEL_VERSION, ObjectKey(namespace, version_name(model_name, run.version)))
         found += [own] if own is not None else []
-    versions = [Version.of(manifest) for manifest in found if manifest["spec"].get("modelName") == model_name]
-    return {version.number: version for version in versions}
+    versions = [Version.of(manifest) for manifest in found if _model_of(manifest) == model_name]
+    return {version.number: version for version in versions if version is not None}
 
 
 def _highest_number(cache: ObjectReader, job: MLTrainingJob, versions: Mapping[int, Version]) -> int:
     namespace, model_name = job.metadata.namespace, job.spec.model_name
     model = cache.get(ML_MODEL, ObjectKey(namespace, model_name)) or {}
     in_runs = [
-        ((manifest.get("status") or {}).get("run") or {}).get("version") or 0
+        _number(((manifest.get("status") or {}).get("run") or {}).get("version"))
         for manifest in cache.list(ML_TRAINING_JOB, namespace)
-        if manifest["spec"].get("modelName") == model_name
+        if _model_of(manifest) == model_name
     ]
-    highest = max([(model.get("status") or {}).get("highestVersion") or 0, *versions, *in_runs])
+    highest = max([_number((model.get("status") or {}).get("highestVersion")), *versions, *in_runs])
     # A version whose label somebody removed is not among them, and its name is taken all the same.
     while cache.get(ML_MODEL_VERSION, ObjectKey(namespace, version_name(model_name, highest + 1))) is not None:
         highest += 1
     return highest
+
+
+def _model_of(manifest: Manifest) -> object:
+    return (manifest.get("spec") or {}).get("modelName")
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 async def _progress(reader: ProgressReader, job: MLTrainingJob, pods: Sequence[Manifest]) -> TrainingProgress | None:

@@ -82,7 +82,7 @@ class TrainingReconciler:
     def _users_of_claim(self, claim: Manifest) -> Iterable[Request]:
         key = key_of(claim)
         for job in self._cache.list(ML_TRAINING_JOB, key.namespace):
-            name = (job["spec"].get("storage") or {}).get("claimName", Storage().claim_name)
+            name = ((job.get("spec") or {}).get("storage") or {}).get("claimName", Storage().claim_name)
             if name == key.name and (job.get("status") or {}).get("phase") not in DONE:
                 yield key_of(job)
 

@@ -8,7 +8,7 @@ from aurora_controller.api.v1alpha1.mltrainingjob import MLTrainingJob
 from aurora_controller.kube.reconcile import PatchStatus, Stalled
 from aurora_controller.training.desired import primary_metric_text
 from aurora_runtime.contract import Outcome
-from tests.unit.builders import a_container_status, waiting
+from tests.unit.builders import a_container_status, a_model_version, a_training_job, waiting
 from tests.unit.controller.training.world import World
 
 JOB_V1 = "housing-rf-v1-1"
@@ -146,6 +146,18 @@ async def test_an_object_that_the_schema_would_refuse_names_the_field() -> None:
     world.job["spec"]["backoffLimit"] = "often"
     with pytest.raises(Stalled, match=r"spec\.backoffLimit"):
         await world.plan()
+
+
+async def test_objects_beside_it_that_no_schema_would_let_in_do_not_hold_it_up() -> None:
+    world = World()
+    broken_version, broken_job = a_model_version(7), a_training_job("broken")
+    broken_version["spec"] = {"modelName": "california-housing", "version": "seven"}
+    broken_job["status"] = {"run": {"version": "seven"}}
+    world.put(broken_version)
+    world.put(broken_job)
+    world.put(a_training_job("empty") | {"spec": None})
+    await world.run()
+    assert world.status["version"] == 1
 
 
 @pytest.mark.parametrize(
