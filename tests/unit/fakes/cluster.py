@@ -257,11 +257,8 @@ class CacheView:
         return self._seen.get((kind, key))
 
     def list(self, kind: Kind, namespace: str | None = None) -> Sequence[Manifest]:
-        return [
-            obj
-            for (found, key), obj in sorted(self._seen.items(), key=lambda item: item[0])
-            if found == kind and namespace in {None, key.namespace}
-        ]
+        found = {key: obj for (one, key), obj in self._seen.items() if one == kind and namespace in {None, key.namespace}}
+        return [found[key] for key in sorted(found)]
 
     def owned_by(self, kind: Kind, uid: str) -> Sequence[Manifest]:
         return [obj for obj in self.list(kind) if (controller_of(obj) or {}).get("uid") == uid]

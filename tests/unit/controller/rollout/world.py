@@ -115,6 +115,7 @@ class World:
         self.clock = WorldClock()
         self.cluster = FakeCluster(*KINDS)
         self.cluster.on_write = self._before_write
+        self.cluster.after_write = self._after_write
         self.behaviours: dict[str, Behaviour] = {}
         """By revision or version, as text; what is not named starts well."""
         self.crashed: dict[str, int] = {}
@@ -124,21 +125,23 @@ class World:
         self.is_scrape_refused = False
         self.scrapes = 0
         self.events: list[EventNote] = []
-        self.plans: list[Plan] = []
+        self.look_again: float | None = None
         self.violations: list[str] = []
         self.dies_before_write: int | None = None
         """Writes until the controller dies."""
+        self.deaths = 0
         self.had_traffic: dict[str, datetime] = {}
         """When a revision was last behind a Service that gets requests."""
         self._pods = 0
+        self._selected_before: str | None = None
+        self._route_before: tuple[str, int] | None = None
         self.runtime_image = RUNTIME_IMAGE
         self.host_template = ""
         self.put(a_claim())
         for version in versions:
             self.publish(version)
-        self.put(
-            a_deployment(NAME, metadata={"created_at": created_at}, **{"model_name": MODEL, "replicas": 2} | spec)
-        )
+        fields: dict[str, Any] = {"model_name": MODEL, "replicas": 2} | spec
+        self.put(a_deployment(NAME, metadata={"created_at": created_at}, **fields))
         self.restart()
 
     # -- what people and other controllers do
@@ -173,11 +176,15 @@ class World:
 
     def lose_status(self) -> None:
         obj = copy.deepcopy(self.object)
-        status = {name: None for name in obj.get("status", {})}
+        status = dict.fromkeys(obj.get("status", {}))
         self.cluster.edit(ML_DEPLOYMENT, NAME, {"status": status}, namespace=NAMESPACE)
 
     def crash(self, pod: Manifest, *, times: int = 1) -> None:
         self.crashed[uid_of(pod)] = self.crashed.get(uid_of(pod), 0) + times
+
+    def forget_route(self) -> None:
+        """Somebody else has changed Services and Ingresses: that is not held against the controller."""
+        self._selected_before, self._route_before = self._selected(), self._route()
 
     def restart(self) -> None:
         """A new controller process, perhaps an upgraded one."""
@@ -243,8 +250,8 @@ class World:
     @property
     def weight(self) -> int | None:
         """The canary Ingress' weight; None without one."""
-        canaries = [one for one in self.cluster.cache.list(INGRESS, NAMESPACE) if is_canary(one)]
-        return int(annotations_of(canaries[0])[CANARY_WEIGHT]) if canaries else None
+        route = self._route()
+        return route[1] if route is not None else None
 
     def behind(self, service: str) -> dict[str, int]:
         """Ready endpoints of a Service by revision."""
@@ -261,12 +268,17 @@ class World:
     # -- time
 
     async def run(self, seconds: float, *, until: Callable[[], bool] | None = None) -> None:
-        """Second by second; stops early once ``until`` holds after a reconcile."""
-        for _ in range(max(1, round(seconds))):
-            await self.tick()
-            if until is not None and until():
-                return
-        assert until is None, f"did not come within {seconds} s: {self.status}"
+        """Leaps to where the controller wants to look again, as long as nothing happens in the cluster before.
+
+        Stops early once ``until`` holds after a reconcile.
+        """
+        end = self.clock.at + timedelta(seconds=seconds)
+        await self.tick(0.0)
+        while self.clock.at < end and not (until is not None and until()):
+            left = (end - self.clock.at).total_seconds()
+            is_busy = any(not is_pod_ready(pod) for pod in self.pods()) or self.look_again is None
+            await self.tick(min(left, 1.0 if is_busy or self.look_again is None else max(1.0, self.look_again)))
+        assert until is None or until(), f"did not come within {seconds} s: {self.status}"
 
     async def tick(self, seconds: float = 1.0) -> None:
         self.clock.at += timedelta(seconds=seconds)
@@ -276,10 +288,10 @@ class World:
     async def settle(self) -> None:
         """Reconciles until nothing is written any more; others react in between."""
         for _ in range(30):
-            before = len(self.cluster.writes)
+            before, died_before = len(self.cluster.writes), self.deaths
             await self.reconcile()
             self.act()
-            if len(self.cluster.writes) == before:
+            if len(self.cluster.writes) == before and self.deaths == died_before:
                 self.check()
                 return
         raise AssertionError(f"does not come to rest: {self.cluster.writes[-12:]}")
@@ -293,8 +305,9 @@ class World:
         try:
             await self.executor.execute(KEY, plan)
             self.events.extend(plan.events)
-            self.plans.append(plan)
+            self.look_again = plan.requeue_after_seconds
         except Died:
+            self.deaths += 1
             self.dies_before_write = None
             self.restart()
         return plan
@@ -453,11 +466,8 @@ class World:
             self.had_traffic[revision] = self.clock.at
 
     def _reached(self) -> set[str]:
-        reached = {self._selected()}
-        if self.weight:
-            (canary,) = [one for one in self.cluster.cache.list(INGRESS, NAMESPACE) if is_canary(one)]
-            backend = canary["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["name"]
-            reached.add(backend.removeprefix(f"{NAME}-"))
+        route = self._route()
+        reached = {self._selected(), route[0].removeprefix(f"{NAME}-") if route is not None and route[1] else None}
         return {revision for revision in reached if revision is not None}
 
     # -- invariants
@@ -472,6 +482,30 @@ class World:
         if verb == "delete" and kind == DEPLOYMENT.kind:
             self._check_removal(name.removeprefix(f"{NAME}-"))
 
+    def _after_write(self, line: str) -> None:
+        selected, before = self._selected(), self._selected_before
+        if before is not None and selected is not None and selected != before:  # noqa: SIM102
+            if self._ready(before) > 0 and self._ready(selected) == 0:
+                self.violations.append(f"stable Service moved from {before} to {selected}, which has no ready pod")
+        route, route_before = self._route(), self._route_before
+        if route is not None and route_before is not None and route[0] != route_before[0]:
+            self.violations.append(f"the canary route went over from {route_before} to {route}")
+        if route is not None and route[1] > (route_before[1] if route_before is not None else 0):  # noqa: SIM102
+            if sum(self.behind(route[0]).values()) == 0:
+                self.violations.append(f"weight raised to {route}, which has no ready endpoint")
+        self._selected_before, self._route_before = selected or before, route
+
+    def _ready(self, revision: str) -> int:
+        return sum(is_pod_ready(pod) for pod in self.pods(revision))
+
+    def _route(self) -> tuple[str, int] | None:
+        """Service and weight of the canary Ingress."""
+        canaries = [one for one in self.cluster.cache.list(INGRESS, NAMESPACE) if is_canary(one)]
+        if not canaries:
+            return None
+        backend = canaries[0]["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["name"]
+        return backend, int(annotations_of(canaries[0])[CANARY_WEIGHT])
+
     def _check_removal(self, revision: str) -> None:
         last = self.had_traffic.get(revision)
         has_ready_pods = any(is_pod_ready(pod) for pod in self.pods(revision))
@@ -480,11 +514,9 @@ class World:
 
     def check(self) -> None:
         """What holds whenever the controller has seen everything and written everything."""
-        if self.weight:
-            (canary,) = [one for one in self.cluster.cache.list(INGRESS, NAMESPACE) if is_canary(one)]
-            backend = canary["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["name"]
-            if sum(self.behind(backend).values()) == 0:
-                self.violations.append(f"weight {self.weight} on {backend}, which has no ready endpoint")
+        route = self._route()
+        if route is not None and route[1] > 0 and sum(self.behind(route[0]).values()) == 0:
+            self.violations.append(f"weight on {route}, which has no ready endpoint")
         assert self.violations == []
 
 
