@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
+import orjson
+
 from aurora_controller.kube.errors import AlreadyExists, ApplyConflict, Conflict, NotFound
 from aurora_controller.kube.meta import Kind, Manifest, ObjectKey, key_of, labels_of, uid_of
 from aurora_controller.kube.ownership import controller_of
@@ -32,6 +34,7 @@ class FakeCluster:
         self._defaults = defaults
         self._live: dict[tuple[Kind, ObjectKey], Manifest] = {}
         self._seen: dict[tuple[Kind, ObjectKey], Manifest] = {}
+        self._stored: dict[tuple[Kind, ObjectKey], bytes] = {}
         self._owners: dict[tuple[str, Path], set[str]] = {}
         self._handlers: list[tuple[Watch, Handler]] = []
         self._uids = itertools.count(1)
@@ -90,6 +93,11 @@ class FakeCluster:
     def forget_handlers(self) -> None:
         """As when a process ends: nobody listens any more."""
         self._handlers.clear()
+
+    def check_nothing_mutated(self) -> None:
+        """Raises AssertionError when somebody changed an object that the cache had handed out."""
+        for place, obj in self._live.items():
+            assert orjson.dumps(obj) == self._stored[place], f"{place[0].kind} {place[1]} was changed in the cache"
 
     # The client.
 
@@ -193,6 +201,7 @@ class FakeCluster:
         self._version += 1
         metadata["resourceVersion"] = str(self._version)
         self._live[place] = copy.deepcopy(obj)
+        self._stored[place] = orjson.dumps(obj)
         self._show(place)
         return copy.deepcopy(obj)
 
@@ -257,7 +266,9 @@ class CacheView:
         return self._seen.get((kind, key))
 
     def list(self, kind: Kind, namespace: str | None = None) -> Sequence[Manifest]:
-        found = {key: obj for (one, key), obj in self._seen.items() if one == kind and namespace in {None, key.namespace}}
+        found = {
+            key: obj for (one, key), obj in self._seen.items() if one == kind and namespace in {None, key.namespace}
+        }
         return [found[key] for key in sorted(found)]
 
     def owned_by(self, kind: Kind, uid: str) -> Sequence[Manifest]:

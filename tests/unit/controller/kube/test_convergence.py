@@ -68,5 +68,6 @@ def test_every_story_ends_as_if_only_its_last_spec_had_ever_been(steps: list[tup
         world.cluster.writes.clear()
         await world.restart()
         assert world.cluster.writes == []
+        world.cluster.check_nothing_mutated()
 
     asyncio.run(run())
