@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
+
 from aurora_controller.api import labels
 from aurora_controller.api.v1alpha1.kinds import ML_MODEL_VERSION, ML_TRAINING_JOB
 from aurora_controller.kube.clock import format_time, parse_time
@@ -158,12 +160,12 @@ class World:
     # What the controller does
 
     async def plan(self) -> Plan:
-        before = json.dumps(list(self.objects.values()), sort_keys=True)
+        before = orjson.dumps(list(self.objects.values()))
         observed = await self.reconciler.observe(ObjectKey(NAMESPACE, JOB_NAME))
         if observed is None:
             return Plan()
         plan = self.reconciler.plan(observed, self.now)
-        assert json.dumps(list(self.objects.values()), sort_keys=True) == before, "observed objects changed"
+        assert orjson.dumps(list(self.objects.values())) == before, "observed objects changed"
         return plan
 
     async def reconcile(self, *, only: int | None = None) -> Plan:
@@ -317,13 +319,16 @@ class World:
                 self.train(name)
         self.start_pods()
 
+    def _versions_of_all(self) -> dict[tuple[str, ObjectKey], str]:
+        return {key: obj["metadata"]["resourceVersion"] for key, obj in self.objects.items()}
+
     async def run(self) -> None:
         """Everybody acts, and time passes, until nothing changes any more."""
         for _ in range(60):
             plan = await self.settle()
-            before = copy.deepcopy(self.objects)
+            before = self._versions_of_all()
             self.step()
-            if before != self.objects:
+            if before != self._versions_of_all():
                 continue
             if plan.requeue_after_seconds is None or self.status.get("phase") in {"Succeeded", "Failed", "Suspended"}:
                 return
