@@ -12,7 +12,7 @@ NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 BEFORE = (NOW - timedelta(hours=1)).timestamp()
 
 
-def a_reading(  # noqa: E501
+def a_reading(
     pod: str = "p", requests: int = 0, *, revision: str = "s", start: float = BEFORE, busy: int = 0
 ) -> Reading:
     return Reading(pod=pod, revision=revision, start_time=start, requests=requests, in_flight=busy)

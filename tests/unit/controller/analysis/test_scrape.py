@@ -30,7 +30,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def scrape(  # noqa: E501
+async def scrape(
     session: aiohttp.ClientSession, handler: Handler, *, pods: int = 1, **limits: float
 ) -> tuple[int, int]:
     """How many answered, and how many did not."""

@@ -18,7 +18,8 @@ ROUTER = NginxIngressRouter()
 def a_route(*, weight: int | None = 10, **given: Any) -> Route:
     canary = "housing-2-abc" if weight is not None else None
     split = Split(stable_service="housing", canary_service=canary, canary_weight=weight or 0)
-    return Route(**{"name": "housing", "namespace": "team", "key": KEY, "split": split} | given)
+    fields: dict[str, Any] = {"name": "housing", "namespace": "team", "key": KEY, "split": split} | given
+    return Route(**fields)
 
 
 @pytest.mark.parametrize("weight", [None, 0, 1, 50, 100])
