@@ -157,7 +157,9 @@ def error_of(status: Mapping[str, Any], *, code: int = 0, retry_after_seconds: f
     )
 
 
-def _class_of(code: int, reason: str, details: Mapping[str, Any], message: str) -> type[StatusError]:
+def _class_of(  # noqa: PLR0911  a line per case
+    code: int, reason: str, details: Mapping[str, Any], message: str
+) -> type[StatusError]:
     causes = {cause.get("reason") for cause in details.get("causes") or ()}
     fields = {cause.get("field") for cause in details.get("causes") or ()}
     # A patch that names another uid than the object's is called invalid; a replacement that does is called a conflict.
