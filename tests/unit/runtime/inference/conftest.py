@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web_runner import BaseRunner
 
 from aurora_runtime.inference.app import inference_app
 from aurora_runtime.inference.auth import ApiKeys
@@ -53,6 +55,13 @@ def species_model(store: ModelStore, tmp_path_factory: pytest.TempPathFactory) -
     return load(store, SPECIES, tmp_path_factory.mktemp("model"))
 
 
+class UncancelledServer(TestServer):
+    """Lets handlers go on when their client leaves, as a server outside of tests does."""
+
+    async def _make_runner(self, **options: Any) -> BaseRunner:
+        return await super()._make_runner(**(options | {"handler_cancellation": False}))
+
+
 @asynccontextmanager
 async def a_server(name: str, keys: ApiKeys | None = None) -> AsyncIterator[Serving]:
     """A server whose model is not loaded yet."""
@@ -60,7 +69,7 @@ async def a_server(name: str, keys: ApiKeys | None = None) -> AsyncIterator[Serv
     settings = InferenceSettings(store=Path("/nowhere"), model=name, max_body_bytes=MAX_BODY_BYTES)
     async with Workers(threads=1, limit=QUEUE_LIMIT) as workers:
         routes = Routes(name=name, revision=REVISION, keys=keys, workers=workers, metrics=metrics)
-        async with TestClient(TestServer(inference_app(routes, settings))) as client:
+        async with TestClient(UncancelledServer(inference_app(routes, settings))) as client:
             yield Serving(client=client, routes=routes, metrics=metrics, workers=workers, model=name)
 
 

@@ -162,4 +162,5 @@ async def test_a_client_that_leaves_before_its_body_is_complete_is_no_error_of_o
     counters = serving.metrics.counters()
     assert counters is not None
     assert (counters.requests, counters.errors) == (1, 0)
+    assert b'code="499"' in serving.metrics.render()
     assert logs == []
