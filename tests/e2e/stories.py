@@ -80,6 +80,7 @@ class Service:
         """Applies an MLDeployment of this model and waits until it is ready."""
         service = cls.apply(model, name, **spec)
         service.ready()
+        service.wait(lambda obj: obj["status"].get("phase") == "Idle", until="settled on its first revision")
         return service
 
     @classmethod
