@@ -112,8 +112,8 @@ async def test_what_is_not_watched_is_not_awaited() -> None:
 
 
 async def test_an_answer_without_a_version_is_not_awaited() -> None:
-    store, _ = store_of(Seen("10"))
-    store.wrote(REQUEST, JOB, {"metadata": {"name": "token"}})
+    store, _ = store_of(Seen("10", a_job(9)))
+    store.wrote(REQUEST, JOB, {"metadata": {"namespace": "team", "name": "child", "uid": "u1"}})
     assert await is_ready_at_once(store)
 
 
