@@ -16,7 +16,7 @@ import aiohttp
 import orjson
 
 from aurora_runtime.contract import ExitCode
-from aurora_runtime.inference import __main__ as program
+from aurora_runtime.inference import program
 from aurora_runtime.store.model_store import ModelStore
 from tests.unit.runtime.inference.models import MODEL, ROW, a_body, a_regressor, publish
 
@@ -58,13 +58,13 @@ class Server:
 
 
 @asynccontextmanager
-async def a_process(root: Path, *flags: str) -> AsyncIterator[Server]:
+async def a_process(root: Path, *flags: str, search_first: Path | None = None) -> AsyncIterator[Server]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "aurora_runtime.inference", "--store", str(root), "--model", MODEL),
         *("--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", *flags),
         stderr=PIPE,
-        env={**os.environ, "PYTHONPATH": SOURCES},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(str(path) for path in (search_first, SOURCES) if path)},
     )
     try:
         yield Server(process=process)
@@ -149,6 +149,18 @@ async def test_a_flipped_bit_ends_the_process_and_its_last_line_says_where(tmp_p
     last = server.log[-1]
     assert (last["event"], last["reason"]) == ("model refused", "DigestMismatch")
     assert str(artifact) in last["error"]
+
+
+async def test_sigterm_before_anything_listens_ends_it_quietly(store: ModelStore, tmp_path: Path) -> None:
+    # Imports wait at a pipe in place of a slow disk, which the test reads from only after it sent the signal.
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "structlog.py").write_text(f"open({str(pipe)!r}, 'w').close()\nopen({str(pipe)!r}).read()\n")
+    async with a_process(store.root, search_first=tmp_path) as server:
+        await asyncio.to_thread(pipe.read_bytes)
+        server.process.send_signal(signal.SIGTERM)
+        assert await server.exit_code() == 0
+        assert server.log == []
 
 
 async def test_a_port_that_is_taken_is_named(store: ModelStore) -> None:

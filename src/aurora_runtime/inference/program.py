@@ -1,0 +1,62 @@
+"""The server as a process: settings, signals, exit codes, last words."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+
+from aurora_runtime.contract import MAX_TERMINATION_MESSAGE_BYTES, TERMINATION_MESSAGE_PATH, ExitCode
+from aurora_runtime.inference.app import serve
+from aurora_runtime.inference.errors import GoldenRowsDiffer, InvalidSettings
+from aurora_runtime.inference.refusal import refusal_text
+from aurora_runtime.inference.settings import InferenceSettings
+from aurora_runtime.logs import configure_logging
+from aurora_runtime.store.errors import ArtifactRefused, ModelNotFound
+
+log = structlog.get_logger(__name__)
+
+
+def main() -> int:
+    """Exit code of the server, see contract.ExitCode."""
+    try:
+        settings = InferenceSettings.from_command_line(sys.argv[1:], os.environ)
+    except InvalidSettings as error:
+        sys.stderr.write(f"error: {error}\n")
+        return ExitCode.INVALID_INPUT
+    configure_logging(settings.log_level)
+    logging.captureWarnings(True)
+    try:
+        asyncio.run(run(settings))
+    except (ArtifactRefused, ModelNotFound, GoldenRowsDiffer) as error:
+        text = refusal_text(error)
+        write_termination_message(text)
+        log.error("model refused", reason=type(error).__name__, error=text)
+        return ExitCode.ARTIFACT_REFUSED
+    except Exception as error:
+        write_termination_message(f"{type(error).__name__}: {error}")
+        log.exception("server failed")
+        return ExitCode.FAILED
+    return ExitCode.OK
+
+
+async def run(settings: InferenceSettings) -> None:
+    """Serves until SIGTERM or SIGINT; a second one ends the drain."""
+    stop, hasten = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (hasten if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    await serve(settings, stop=stop, hasten=hasten)
+
+
+def write_termination_message(text: str, path: Path = Path(TERMINATION_MESSAGE_PATH)) -> None:
+    """Tells the kubelet, which makes the file: where it is missing this is no pod."""
+    if path.exists():
+        path.write_bytes(text.encode()[:MAX_TERMINATION_MESSAGE_BYTES])
