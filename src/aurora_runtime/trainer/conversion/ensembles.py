@@ -32,7 +32,8 @@ def boosted_regressor(graph: Graph, value: str, estimator: Any) -> Answer:
 
 
 def boosted_classifier(graph: Graph, value: str, estimator: Any) -> Answer:
-    return scores.logistic_choice(graph, _boosted_scores(graph, value, estimator), classes=len(estimator.classes_))
+    raw = _boosted_scores(graph, value, estimator)
+    return scores.logistic_choice(graph, raw, classes=len(estimator.classes_), second_at_zero=True)
 
 
 def hist_boosted_regressor(graph: Graph, value: str, estimator: Any) -> Answer:

@@ -72,7 +72,7 @@ class Graph:
         )
         opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid("ai.onnx.ml", self._ml_opset)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="aurora")
-        return bytes(model.SerializeToString(deterministic=True))
+        return bytes(model.SerializeToString())
 
     def _append(self, operation: str, inputs: tuple[str, ...], domain: str, attributes: dict[str, Any]) -> str:
         output = f"v{len(self._nodes)}"

@@ -122,6 +122,16 @@ def test_a_row_on_the_edge_of_a_boosted_threshold_goes_the_same_way() -> None:
         assert_same(model, "regression", rows)
 
 
+@pytest.mark.parametrize(
+    "algorithm", ["logistic", "ridge", "gradient_boosting", "hist_gradient_boosting", "random_forest"]
+)
+def test_a_tie_of_two_classes_goes_the_same_way(algorithm: str) -> None:
+    """Rows that say nothing, and as many of one class as of the other: every score is exactly zero."""
+    dataset = a_dataset("classification", features=np.zeros((120, 4)), target=np.arange(120) % 2)
+    options = {"bootstrap": False} if algorithm == "random_forest" else {}
+    assert_same(a_fitted_model(algorithm, dataset, **options), "classification", np.zeros((1, 4)))
+
+
 def test_labels_are_the_classes_and_not_their_indices() -> None:
     dataset = a_dataset("classification")
     model = LogisticRegression().fit(dataset.features, dataset.target * 10 + 7)

@@ -36,6 +36,22 @@ def test_growing_step_by_step_gives_what_one_fit_gives(
     assert len(grown.estimators_) == hyperparameters["n_estimators"]
 
 
+@pytest.mark.parametrize("algorithm", ["random_forest", "extra_trees", "gradient_boosting"])
+def test_growing_keeps_the_trees_that_are_there(algorithm: str) -> None:
+    dataset = a_dataset()
+    estimator = estimator_for(algorithm, "regression")
+    parsed = parse_hyperparameters(estimator.hyperparameters, {"n_estimators": 20}, algorithm=algorithm)
+    model = build_model(estimator, parsed, seed=0, jobs=1)
+    first_trees: list[Any] = []
+
+    def remember(_: float) -> None:
+        first_trees.append(np.ravel(model.estimators_)[0])
+
+    fit(model, estimator, dataset.features, dataset.target, cores=1, on_progress=remember)
+    assert len(first_trees) >= 10
+    assert all(tree is first_trees[0] for tree in first_trees)
+
+
 def test_progress_rises_to_one() -> None:
     dataset = a_dataset()
     shares: list[float] = []
