@@ -6,7 +6,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 export PYTHONUNBUFFERED := 1
 VENV := .venv/bin
-CLUSTER := aurora
+CLUSTER ?= aurora
+export TEST_CLUSTER ?= aurora-test
 
 .PHONY: help
 help: ## This list
@@ -41,7 +42,7 @@ typecheck: setup ## mypy --strict
 test-unit: setup ## Unit tests
 	@$(VENV)/pytest tests/unit -q
 test-e2e: images cluster-test ## End-to-end tests on the kind cluster aurora-test
-	@$(VENV)/pytest tests/e2e -v
+	@AURORA_CLUSTER=$(TEST_CLUSTER) $(VENV)/pytest tests/e2e -v
 
 ##@ Build
 .PHONY: setup images cluster-up cluster-down cluster-test manifests lock
@@ -54,8 +55,8 @@ cluster-up: ## A kind cluster with an ingress controller (CLUSTER=aurora)
 cluster-down: ## Remove it
 	@AURORA_CLUSTER=$(CLUSTER) hack/cluster/down.sh
 cluster-test: ## The kind cluster of the tests, with the images in it
-	@AURORA_CLUSTER=aurora-test hack/cluster/up.sh
-	@AURORA_CLUSTER=aurora-test hack/cluster/load.sh aurora-controller:dev aurora-runtime:dev
+	@AURORA_CLUSTER=$(TEST_CLUSTER) hack/cluster/up.sh
+	@AURORA_CLUSTER=$(TEST_CLUSTER) hack/cluster/load.sh aurora-controller:dev aurora-runtime:dev
 manifests: setup ## config/crd, config/rbac and docs/api.md from the code
 	@$(VENV)/python hack/generate.py
 lock: setup ## Resolve all dependencies anew (UPGRADE=--upgrade takes newer ones)

@@ -10,7 +10,8 @@ cd "$repository"
 "$here/setup.sh"
 log=$AURORA_CACHE/logs/test-cluster.log
 mkdir -p "${log%/*}"
-step "images and the cluster aurora-test are made in the background: $log"
+export TEST_CLUSTER=${TEST_CLUSTER:-aurora-test}
+step "images and the cluster $TEST_CLUSTER are made in the background: $log"
 # A session of its own, so that all of it can be ended together. Nothing in it holds the output of this script.
 setsid make images cluster-test >"$log" 2>&1 </dev/null &
 cluster=$!
@@ -28,4 +29,4 @@ fi
 wait "$follower" || true
 trap - EXIT
 step "end-to-end tests, $SECONDS s after the begin"
-exec .venv/bin/pytest tests/e2e -v
+AURORA_CLUSTER=$TEST_CLUSTER exec .venv/bin/pytest tests/e2e -v

@@ -20,12 +20,7 @@ configuration() {
   sed -e "s|@IMAGE@|$node_image|; s|@STATE@|$state|; s|@PORT@|$http_port|; s|@CGROUP_DRIVER@|${driver:-systemd}|" "$here/kind.yaml"
 }
 
-# The same configuration, the container that was made for it, and an API server that answers: anything less
-# (an earlier boot's remains, a run that was killed, a node image rebuilt since) is replaced, not mended.
-healthy() {
-  cmp -s <(configuration) "$state/kind.yaml" || return 1
-  cmp -s "$here/audit-policy.yaml" "$state/audit-policy.yaml" || return 1
-  [[ $(docker inspect --format '{{.Id}} {{.State.Running}}' "$node" 2>/dev/null) == "$(cat "$state/node-id" 2>/dev/null) true" ]] || return 1
+answers() {
   local _
   for _ in {1..30}; do
     if REQUEST_TIMEOUT=3s k get --raw /readyz >/dev/null 2>&1; then
@@ -35,6 +30,16 @@ healthy() {
     sleep 1
   done
   return 1
+}
+
+# Why the cluster has to be made anew; empty when it need not. What is broken (an earlier boot's remains, a run that
+# was killed) or made from other inputs (a node image rebuilt since) is replaced, not mended.
+unfit() {
+  [[ $(docker inspect --format '{{.Id}} {{.State.Running}}' "$node" 2>/dev/null) == "$(cat "$state/node-id" 2>/dev/null) true" ]] ||
+    { echo "its node is not there or does not run"; return; }
+  answers || { echo "its API server does not answer"; return; }
+  cmp -s <(configuration) "$state/kind.yaml" || { echo "its configuration or node image has changed"; return; }
+  cmp -s "$here/audit-policy.yaml" "$state/audit-policy.yaml" || echo "its audit policy has changed"
 }
 
 create() {
@@ -47,12 +52,20 @@ create() {
   docker inspect --format '{{.Id}}' "$node" >"$state/node-id"
 }
 
-if healthy; then
+# Another port alone never costs anyone a cluster: it is more often a slip than a wish.
+bound=$(docker port "$node" 80/tcp 2>/dev/null | sed 's/.*://' || true)
+if [[ -n $bound && $bound != "$http_port" ]]; then
+  die "cluster $AURORA_CLUSTER runs with its ingress on port $bound, not $http_port" \
+    "set AURORA_HTTP_PORT=$bound, choose another AURORA_CLUSTER, or remove it first: make cluster-down CLUSTER=$AURORA_CLUSTER"
+fi
+reason=$(unfit)
+if [[ -z $reason ]]; then
   step "cluster $AURORA_CLUSTER is up"
 else
-  if (exec 3<>"/dev/tcp/127.0.0.1/$http_port") 2>/dev/null && ! docker port "$node" 2>/dev/null | grep -q ":$http_port$"; then
+  if [[ -z $bound ]] && (exec 3<>"/dev/tcp/127.0.0.1/$http_port") 2>/dev/null; then
     die "something else listens on 127.0.0.1:$http_port" "stop it, or choose another port: AURORA_HTTP_PORT=18080"
   fi
+  if [[ -e $state ]]; then step "cluster $AURORA_CLUSTER is made anew: $reason"; fi
   timed "create cluster $AURORA_CLUSTER" create
 fi
 
