@@ -124,6 +124,17 @@ async def test_facts_that_contradict_recorded_ones_are_a_conflict_for_people() -
     assert a_digest(9) in world.condition()["message"]
 
 
+async def test_a_reused_version_with_another_digest_than_the_recorded_one_is_a_conflict() -> None:
+    world = World()
+    await world.settle()
+    old = _task(world, 3)
+    world.put(a_model_version(3, run=old.run_id, digest=a_digest(9)))
+    world.report(JOB_V1, Outcome.REUSED, facts=facts_of(old), highest_version=3)
+    await world.settle()
+    assert world.condition()["reason"] == "VersionConflict"
+    assert world.versions[3] == a_digest(9)
+
+
 async def test_a_version_that_is_in_the_store_is_recorded_although_the_inputs_have_changed() -> None:
     world = await a_trained_world()
     world.edit(algorithm="ridge")

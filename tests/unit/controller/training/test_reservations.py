@@ -96,6 +96,19 @@ async def test_a_controller_that_died_before_the_status_write_finds_its_reservat
     assert set(world.versions) == {1}
 
 
+async def test_a_status_that_was_lost_goes_on_with_the_attempt_that_is_there() -> None:
+    world = World()
+    await world.settle()
+    world.end("housing-rf-v1-1", exit_code=139)
+    plan = await world.settle()
+    world.advance(plan.requeue_after_seconds or 0)
+    await world.settle()
+    del world.job["status"]
+    await world.settle()
+    assert world.status["run"]["attempt"] == 2
+    assert world.created == ["california-housing-v1", "housing-rf-v1-1", "housing-rf-v1-2"]
+
+
 async def test_a_reservation_for_inputs_that_changed_before_the_status_write_is_left_behind() -> None:
     world = World()
     await world.reconcile()

@@ -175,6 +175,18 @@ async def test_raising_only_the_resources_of_a_failed_job_tries_the_same_version
     assert world.status["version"] == 1
 
 
+async def test_a_failed_job_that_is_tried_again_has_all_its_tries_again() -> None:
+    world = await a_started_world(backoff_limit=2)
+    await fail(world, times=9)
+    assert world.status["run"]["failures"] == 2
+    world.edit(timeoutSeconds=99)
+    await world.settle()
+    assert world.status["run"]["failures"] == 0
+    world.end("housing-rf-v1-4", exit_code=1)
+    await world.settle()
+    assert world.status["phase"] == "Pending"
+
+
 async def test_a_failed_job_whose_inputs_are_mended_is_a_new_run() -> None:
     world = await a_started_world(algorithm="astrology")
     world.report("housing-rf-v1-1", Outcome.INVALID_INPUT, message="unknown algorithm")

@@ -139,6 +139,18 @@ async def test_a_finished_job_stays_finished_when_it_is_suspended() -> None:
     assert (world.status["phase"], world.status["version"]) == ("Succeeded", 1)
 
 
+async def test_inputs_that_come_back_while_suspended_leave_a_finished_run_finished() -> None:
+    world = World()
+    await world.run()
+    world.edit(suspend=True, algorithm="ridge")
+    await world.run()
+    assert world.status["phase"] == "Suspended"
+    world.edit(suspend=False, algorithm="random_forest")
+    await world.run()
+    assert (world.status["phase"], world.status["run"]["attempt"]) == ("Succeeded", 1)
+    assert world.jobs == [JOB_V1]
+
+
 async def test_a_failed_job_is_not_tried_again_while_it_is_suspended() -> None:
     world = World(backoff_limit=0)
     await world.settle()
