@@ -112,7 +112,7 @@ def publish(
 
 async def until(condition: Callable[[], bool]) -> None:
     """Lets everything else run until the condition holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110  what is waited for has no event
             await asyncio.sleep(0)
 

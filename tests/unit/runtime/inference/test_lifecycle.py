@@ -158,6 +158,7 @@ async def test_a_client_that_leaves_before_its_body_is_complete_is_no_error_of_o
         await writer.drain()
         await until(lambda: serving.metrics.in_flight == 1)
         writer.close()
+        await writer.wait_closed()
         await until(lambda: serving.metrics.in_flight == 0)
     counters = serving.metrics.counters()
     assert counters is not None

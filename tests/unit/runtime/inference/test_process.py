@@ -20,7 +20,7 @@ from aurora_runtime.inference import program
 from aurora_runtime.store.model_store import ModelStore
 from tests.unit.runtime.inference.models import MODEL, ROW, a_body, a_regressor, publish
 
-LIMIT_SECONDS = 30
+LIMIT_SECONDS = 60
 SOURCES = str(Path(program.__file__).parents[2])
 
 
