@@ -108,6 +108,8 @@ def _ready(observed: Observation, state: State, facts: Facts) -> Told:
     revision = state.serving
     if revision is None:
         return Told(type=READY, status="False", reason="NotStarted", message="There is no revision yet.")
+    if state.phase in SWITCHED and state.stable is not None and ready_behind(observed, revision) == 0:
+        revision = state.stable  # the endpoints have not followed the Service yet
     ready, asked = ready_behind(observed, revision), _asked(observed, revision, facts)
     trouble = trouble_of(observed, revision)
     if ready == 0:

@@ -47,8 +47,10 @@ class Facts:
     """Only the canary's pods are behind the stable Service, and some are ready."""
     route: Split | None = None
     """What the existing routing objects ask for."""
+    routed_revision: str | None = None
+    """The revision that the canary route leads to."""
     route_leads_to_canary: bool = False
-    """Whether the canary route leads to the present canary."""
+    """Whether that is the present canary."""
     stable: RevisionFacts = field(default_factory=RevisionFacts)
     canary: RevisionFacts = field(default_factory=RevisionFacts)
     existing: Mapping[str, RevisionFacts] = field(default_factory=dict)

@@ -42,12 +42,13 @@ def noted_leaving(state: State, facts: Facts, now: datetime) -> State:
     for name, pods in facts.existing.items():
         if name not in known and pods.pods_ready > 0:
             leftover = Revision(name=name, version=facts.versions.get(name, 0), digest="")
-            state = leave(state, leftover, now=now, window=0.0, drain=LEFTOVER_DRAIN_SECONDS)
+            # Nobody knows when it last had traffic: the router has its time first.
+            state = leave(state, leftover, now=now, window=facts.settle_seconds, drain=LEFTOVER_DRAIN_SECONDS)
     return state
 
 
 def _is_due(one: Leaving, facts: Facts, now: datetime) -> bool:
-    if now < one.until:
+    if now < one.until or facts.routed_revision == one.revision:
         return False
     pods = facts.existing.get(one.revision)
     is_empty = pods is None or pods.pods_ready == 0

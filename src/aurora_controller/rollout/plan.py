@@ -55,10 +55,10 @@ class Step:
 
 def next_step(state: State, facts: Facts, now: datetime) -> Step:
     """At most one transition."""
-    state = noted_leaving(_noted(_repaired(state, facts, now), facts, now), facts, now)
+    state = _noted(_repaired(state, facts, now), facts, now)
     answered = answer(facts.asked, state, facts.history)
     step = _transition(state, facts, answered.action, now)
-    return replace(step, told=answered.told)
+    return replace(step, state=noted_leaving(step.state, facts, now), told=answered.told)
 
 
 def deadline_seconds(phase: RolloutPhase, settle_seconds: float) -> float | None:

@@ -24,16 +24,18 @@ def facts_of(observed: Observation, state: State, router: Router) -> Facts:
     wanted = wanted_of(observed, state)
     begins = first(spec, observed.catalogue)
     route = router.split_of([child for (kind, _), child in observed.children.items() if kind == INGRESS])
+    routed = _revision_behind(observed, route)
     return Facts(
         target=_revision(observed, wanted),
         asked_by=wanted.asked_by if isinstance(wanted, Target) else "",
         first=_revision(observed, begins),
         serving=_known(observed, selected_by_service(observed)),
-        routed_canary=_known(observed, _revision_behind(observed, route)),
+        routed_canary=_known(observed, routed),
         selected=selected_by_service(observed),
         is_switched=_is_switched(observed, state),
         route=route,
-        route_leads_to_canary=state.canary is not None and _revision_behind(observed, route) == state.canary.name,
+        routed_revision=routed,
+        route_leads_to_canary=state.canary is not None and routed == state.canary.name,
         stable=_facts_about(observed, state.stable, observed.deployment.metadata.name),
         canary=_facts_about(observed, state.canary, canary_service_name(observed, state.canary)),
         existing={name: _facts(one, _NOBODY) for name, one in observed.live.items()},

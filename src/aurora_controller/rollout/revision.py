@@ -95,11 +95,18 @@ def user_settings(spec: MLDeploymentSpec) -> dict[str, Any]:
 
 
 def _as_values(settings: Mapping[str, Any]) -> dict[str, Any]:
-    resources = settings.get("resources")
-    if resources is None:
-        return dict(settings)
-    amounts = {part: {name: _amount(value) for name, value in given.items()} for part, given in resources.items()}
-    return {**settings, "resources": amounts}
+    """The settings that the name is made of: resources by amount, and not at all when they amount to the default."""
+    values, resources = dict(settings), settings.get("resources")
+    if resources is not None:
+        values["resources"] = _amounts(resources)
+        default: ResourceRequirements = MLDeploymentSpec.model_fields["resources"].default
+        if values["resources"] == _amounts(default.to_json()):
+            del values["resources"]
+    return values
+
+
+def _amounts(resources: Mapping[str, Mapping[str, int | str]]) -> dict[str, dict[str, str]]:
+    return {part: {name: _amount(value) for name, value in given.items()} for part, given in resources.items() if given}
 
 
 def _amount(quantity: int | str) -> str:

@@ -120,8 +120,14 @@ class World:
         """By revision or version, as text; what is not named starts well."""
         self.crashed: dict[str, int] = {}
         """Restarts by pod uid."""
+        self.started: set[str] = set()
+        """Uids of pods that had the time to start."""
         self.requests: dict[str, int] = {}
         """Answered requests by pod uid."""
+        self.unschedulable: str | None = None
+        """What the scheduler says of pods that have not started."""
+        self.failure: str | None = None
+        """What keeps Deployments from making pods."""
         self.is_scrape_refused = False
         self.scrapes = 0
         self.events: list[EventNote] = []
@@ -276,9 +282,20 @@ class World:
         await self.tick(0.0)
         while self.clock.at < end and not (until is not None and until()):
             left = (end - self.clock.at).total_seconds()
-            is_busy = any(not is_pod_ready(pod) for pod in self.pods()) or self.look_again is None
-            await self.tick(min(left, 1.0 if is_busy or self.look_again is None else max(1.0, self.look_again)))
+            await self.tick(min(left, self._next_change(), max(1.0, self.look_again or 1.0)))
         assert until is None or until(), f"did not come within {seconds} s: {self.status}"
+
+    def _next_change(self) -> float:
+        """Seconds until a pod starts or crashes."""
+        changes = [1000.0]
+        for pod in self.pods():
+            age = (self.clock.at - parse_time(pod["metadata"]["creationTimestamp"])).total_seconds()
+            behaviour = self.behaviour_of(pod)
+            if behaviour.is_broken:
+                changes.append(1.0 if age < 6 else 1000.0)
+            elif uid_of(pod) not in self.started:
+                changes.append(max(1.0, behaviour.starts_after - age))
+        return min(changes)
 
     async def tick(self, seconds: float = 1.0) -> None:
         self.clock.at += timedelta(seconds=seconds)
@@ -327,11 +344,13 @@ class World:
 
     def _scale(self, workload: Manifest) -> None:
         wanted = workload["spec"]["replicas"]
-        template = workload["spec"]["template"]
+        template = workload["spec"].get("template")
+        if template is None:
+            return
         mine = [pod for pod in self.pods() if (controller_of(pod) or {}).get("uid") == uid_of(workload)]
         for pod in mine[wanted:]:
             self.cluster.remove(POD, key_of(pod).name, namespace=NAMESPACE)
-        for _ in range(wanted - len(mine)):
+        for _ in range(0 if self.failure else wanted - len(mine)):
             self._pods += 1
             name = f"{key_of(workload).name}-{self._pods}"
             self.put(
@@ -358,9 +377,11 @@ class World:
     def _live(self, pod: Manifest) -> None:
         behaviour, restarts = self.behaviour_of(pod), self.crashed.get(uid_of(pod), 0)
         age = (self.clock.at - parse_time(pod["metadata"]["creationTimestamp"])).total_seconds()
-        is_ready, state, last = age >= behaviour.starts_after and restarts == 0, running(START), {}
+        if age >= behaviour.starts_after:
+            self.started.add(uid_of(pod))
+        is_ready, state, last = uid_of(pod) in self.started and restarts == 0, running(START), {}
         end = terminated(behaviour.exit_code, message=behaviour.message)
-        if behaviour.waits_for is not None:
+        if behaviour.waits_for is not None and not restarts:
             is_ready, state = False, waiting(behaviour.waits_for, "told by the kubelet")
         elif behaviour.is_broken:
             restarts += int(age // 2)
@@ -370,6 +391,14 @@ class World:
             is_ready, last = True, end
         elif not is_ready:
             state = waiting("ContainerCreating")
+        scheduled = {"type": "PodScheduled", "status": "True"}
+        if self.unschedulable and not is_ready:
+            scheduled = {
+                "type": "PodScheduled",
+                "status": "False",
+                "reason": "Unschedulable",
+                "message": self.unschedulable,
+            }
         fresh = a_server_pod(
             "any",
             ready=is_ready,
@@ -377,7 +406,7 @@ class World:
             last_state=last,
             restarts=restarts,
             ip=pod["status"]["podIP"],
-            conditions=[{"type": "Ready", "status": str(is_ready)}, {"type": "PodScheduled", "status": "True"}],
+            conditions=[{"type": "Ready", "status": str(is_ready)}, scheduled],
         )
         fresh["status"]["containerStatuses"][0]["image"] = pod["spec"]["containers"][0]["image"]
         if fresh["status"] != pod["status"]:
@@ -386,7 +415,9 @@ class World:
     def _count(self, workload: Manifest) -> None:
         mine = [pod for pod in self.pods() if (controller_of(pod) or {}).get("uid") == uid_of(workload)]
         ready = sum(is_pod_ready(pod) for pod in mine)
+        failed = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": self.failure}
         status = {
+            "conditions": [failed] if self.failure else [],
             "observedGeneration": workload["metadata"]["generation"],
             "replicas": len(mine),
             "readyReplicas": ready,
