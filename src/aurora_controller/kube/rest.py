@@ -109,6 +109,7 @@ class RestClient:
         self._jitter = jitter
         self._host = urlsplit(config.server).netloc
         self._opened: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -117,6 +118,8 @@ class RestClient:
         await self.close()
 
     async def close(self) -> None:
+        """Breaks what is under way; later requests fail as if there were no server."""
+        self._is_closed = True
         if self._opened is not None:
             await self._opened.close()
             self._opened = None
@@ -234,6 +237,8 @@ class RestClient:
 
     def _session(self) -> aiohttp.ClientSession:
         # Made at first use: a session belongs to the loop that runs then.
+        if self._is_closed:
+            raise ConnectionFailed("this client is closed")
         if self._opened is None:
             self._opened = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._max_connections, socket_factory=_socket),

@@ -77,10 +77,10 @@ class Store:
         for key, obj in self._objects.items():
             self._index(key, obj)
         vanished: list[Change] = [(old, None) for key, old in before.items() if key not in self._objects]
-        changed: list[Change] = [
-            (before.get(key), obj) for key, obj in self._objects.items() if not _is_same(before.get(key), obj)
-        ]
-        return vanished + changed
+        if not before:
+            return [(None, obj) for obj in self._objects.values()]
+        pairs = ((before.get(key), obj) for key, obj in self._objects.items())
+        return vanished + [(old, new) for old, new in pairs if not _is_same(old, new)]
 
     def _at(self, keys: Iterable[ObjectKey]) -> Sequence[Manifest]:
         return [self._objects[key] for key in keys]

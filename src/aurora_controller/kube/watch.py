@@ -104,7 +104,8 @@ async def _chunks(
             raise WatchSilent(f"nothing came for {seconds:g} s") from error
         except asyncio.CancelledError:
             raise
-        except CONNECTION_ERRORS as error:
+        # RuntimeError: what aiohttp says when the connection was closed between two reads, as at a shutdown.
+        except (*CONNECTION_ERRORS, RuntimeError) as error:
             raise WatchBroken(f"{type(error).__name__}: {error}") from error
         if not chunk:
             return

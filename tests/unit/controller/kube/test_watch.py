@@ -184,6 +184,20 @@ async def test_a_cancelled_watch_closes_its_connection(server: FakeAPIServer) ->
     await until(lambda: server.open_watches == 0)
 
 
+async def test_a_watch_whose_client_is_closed_is_broken_and_cannot_be_opened_again(server: FakeAPIServer) -> None:
+    """At a shutdown connections may close before tasks are cancelled: no reason to die of it."""
+    rest = RestClient(StaticConfig(server.url))
+    batches = watch(rest, CONFIG_MAP.path("team"), params={}, patience=lambda: 75.0, clock=FakeClock())
+    server.fail(Stream(chunks=[a_line()], ending="silence"))
+    async with aclosing(batches):
+        await anext(batches)
+        await rest.close()
+        with pytest.raises(WatchBroken):
+            await anext(batches)
+    with pytest.raises(ConnectionFailed, match="closed"):
+        await rest.request("GET", CONFIG_MAP.path("team"))
+
+
 def test_a_line_without_end_is_given_up() -> None:
     lines = LineBuffer(max_line_bytes=100)
     assert lines.feed(b"x" * 90) == []
