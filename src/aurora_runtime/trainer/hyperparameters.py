@@ -19,9 +19,9 @@ ClassWeight = Literal["balanced"] | None
 
 
 class Hyperparameters(BaseModel):
-    """Arguments of one estimator. Unknown names and booleans in place of numbers are refused."""
+    """Arguments of one estimator, made by ``parse_hyperparameters``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
 
 class Forest(Hyperparameters):

@@ -60,6 +60,14 @@ def test_a_feature_that_is_not_finite_is_refused_with_its_place(value: float) ->
         check_rows(dataset)
 
 
+def test_rows_are_checked_whatever_they_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = a_dataset()
+    broken.features[0, 0] = np.nan
+    monkeypatch.setattr("aurora_runtime.trainer.synthetic.california_like", lambda: (broken.features, broken.target))
+    with pytest.raises(InvalidInput, match="'MedInc' is not a finite number in row 0"):
+        load_dataset("synthetic")
+
+
 def test_a_target_that_is_not_finite_is_refused_with_its_place() -> None:
     dataset = a_dataset()
     dataset.target[5] = np.nan

@@ -1,6 +1,7 @@
 """The program as a shell or a kubelet sees it: one process per test, so there are few."""
 
 import asyncio
+import importlib.abc
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import pytest
 
 from aurora_runtime.contract import ExitCode, Outcome, TrainingProgress, TrainingReport
 from aurora_runtime.store.model_store import ModelStore
+from aurora_runtime.trainer import __main__ as trainer_main
 from aurora_runtime.trainer.program import deliver, main
 from tests.unit.runtime.trainer.builders import a_task, inputs
 
@@ -62,22 +64,27 @@ async def test_a_terminated_run_serves_its_progress_until_then_and_leaves_nothin
     assert ModelStore(root=tmp_path).highest("flowers") == 0
 
 
-async def test_a_stop_is_heard_before_the_libraries_are_loaded(tmp_path: Path) -> None:
-    """Stopped as soon as the handler is there, which is long before the first log line."""
-    process = await start("--store", str(tmp_path), *FLAGS)
-    async with asyncio.timeout(300):
-        while not catches_sigterm(process.pid):  # noqa: ASYNC110  nothing tells when another process has its handler
-            await asyncio.sleep(0)
-        process.send_signal(signal.SIGTERM)
-        stdout, stderr = await process.communicate()
-    assert process.returncode == 128 + signal.SIGTERM
-    assert stdout == b""
-    assert json.loads(stderr)["event"] == "terminated before the end"
+class LoadingBegan(Exception):
+    """The program's libraries would be loaded now."""
 
 
-def catches_sigterm(pid: int) -> bool:
-    caught = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt"))
-    return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+class Watcher(importlib.abc.MetaPathFinder):
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
+        if name == "aurora_runtime.trainer.program":
+            raise LoadingBegan
+
+
+def test_a_stop_is_heard_before_the_libraries_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "aurora_runtime.trainer.program")
+    monkeypatch.delattr("aurora_runtime.trainer.program")
+    monkeypatch.setattr(sys, "meta_path", [Watcher(), *sys.meta_path])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(LoadingBegan):
+            trainer_main.main()
+        assert signal.getsignal(signal.SIGTERM) is trainer_main._end_at_once
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def first_progress(
