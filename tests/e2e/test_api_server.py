@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -19,13 +19,15 @@ NAMESPACE = "e2e-conformance"
 
 
 @pytest.fixture(scope="module")
-def probes() -> None:
-    """The CRD of the conformance set, established."""
+def probes() -> Iterator[None]:
+    """The CRD of the conformance set, established, and a namespace for its objects."""
     cluster = Cluster.from_environment()
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(PROBE_CRD))
     crd = f"crd/{PROBE_CRD['metadata']['name']}"
     cluster.kubectl("wait", "--for=condition=Established", crd, "--timeout=30s")
     cluster.create_namespace(NAMESPACE)
+    yield
+    cluster.kubectl("delete", crd, f"namespace/{NAMESPACE}", "--wait=false")
 
 
 @pytest.fixture
