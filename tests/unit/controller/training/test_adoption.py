@@ -109,6 +109,16 @@ async def test_a_re_created_job_waits_until_its_predecessors_children_are_gone()
     assert world.status["run"]["id"].startswith("new-uid-1-")
 
 
+async def test_a_pod_of_the_predecessor_is_waited_for_although_its_job_is_gone() -> None:
+    world = World()
+    await world.settle()
+    world.start_pods()
+    world.replace_job("new-uid")
+    world.remove_jobs()
+    await world.settle()
+    assert world.condition()["reason"] == "PredecessorPresent"
+
+
 async def test_an_orphaned_job_that_is_done_holds_nobody_up() -> None:
     world = World()
     await world.settle()
