@@ -103,6 +103,7 @@ async def test_a_status_that_was_lost_goes_on_with_the_attempt_that_is_there() -
     plan = await world.settle()
     world.advance(plan.requeue_after_seconds or 0)
     await world.settle()
+    world.remove(JOB, "housing-rf-v1-1")
     del world.job["status"]
     await world.settle()
     assert world.status["run"]["attempt"] == 2
