@@ -330,7 +330,7 @@ def _pause_before_retry(error: StatusError | ConnectionFailed, call: _Call) -> f
     if isinstance(error, ConnectionFailed):
         # Broken underway, most often an idle connection that the server had just closed. A server that refuses, or is
         # silent for the whole deadline, is the caller's to come back to.
-        hopeless = (aiohttp.ClientConnectorError, TimeoutError)
+        hopeless = (aiohttp.ClientConnectorError, TimeoutError, type(None))
         return None if not call.is_read or isinstance(error.__cause__, hopeless) else _BROKEN_READ_PAUSE_SECONDS
     if error.code != 429 and error.code < 500:
         return None
