@@ -25,6 +25,7 @@ from aurora_controller.training.pods import (
     is_finished,
     is_live,
     is_running,
+    over_at,
     phase_of,
     started_at,
     trainer_end,
@@ -33,6 +34,8 @@ from aurora_controller.training.waiting import Wait, why_not_started
 from aurora_runtime.contract import ExitCode, Outcome, TrainingReport, VersionFacts
 
 GRACE_SECONDS: Final = 15.0
+SLOW_STOP_SECONDS: Final = 60.0
+"""Kubernetes gives a pod 30 s to stop. One that takes longer sits on a node that does not answer."""
 _LOOK_AGAIN_SECONDS: Final = 5.0
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _WRITES_A_REPORT: Final = {
@@ -73,6 +76,8 @@ class Settling:
     """It is over, or being stopped, and the whole of it is not visible yet."""
 
     look_again_seconds: float
+    held_up_by: str = ""
+    """The pod that takes longer to stop than one should."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +111,11 @@ def attempt_of(job: Manifest, pods: Sequence[Manifest], *, run: Run, claim: Mani
 
 def _ending(job: Manifest, newest_first: Sequence[Manifest], now: datetime) -> Settling | Broken | None:
     """The end without a report; None while it has not come."""
-    is_over = is_finished(job) or has_passed_its_deadline(job)
-    if is_over and any(is_live(pod) for pod in newest_first):
-        return Settling(look_again_seconds=_LOOK_AGAIN_SECONDS)
+    live = [pod["metadata"]["name"] for pod in newest_first if is_live(pod)]
+    if live and (is_finished(job) or has_passed_its_deadline(job)):
+        over_since = over_at(job)
+        is_slow = over_since is not None and (now - over_since).total_seconds() > SLOW_STOP_SECONDS
+        return Settling(look_again_seconds=_LOOK_AGAIN_SECONDS, held_up_by=live[0] if is_slow else "")
     if has_passed_its_deadline(job):
         return Broken(cause=Cause.DEADLINE_EXCEEDED, message=_deadline_message(job))
     ended = [pod for pod in newest_first if not is_live(pod) and not is_disrupted(pod)]

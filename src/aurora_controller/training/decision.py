@@ -17,6 +17,7 @@ SUSPENDING: Final = "Suspending"
 SUPERSEDED: Final = "Superseded"
 BACKING_OFF: Final = "BackingOff"
 RUNNING: Final = "Running"
+STOPPING: Final = "Stopping"
 VERSION_CONFLICT: Final = "VersionConflict"
 PREDECESSOR_PRESENT: Final = "PredecessorPresent"
 

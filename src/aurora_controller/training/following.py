@@ -9,10 +9,10 @@ from aurora_controller.kube.clock import parse_time
 from aurora_controller.kube.meta import JOB, Manifest, is_deleting, key_of, labels_of
 from aurora_controller.kube.reconcile import Create, Delete, EventNote
 from aurora_controller.training.attempt import Broken, NotStarted, Reported, Running, Settling, attempt_of, reports_of
-from aurora_controller.training.decision import BACKING_OFF, RUNNING, Decision, Standing, changed
+from aurora_controller.training.decision import BACKING_OFF, RUNNING, STOPPING, Decision, Standing, changed
 from aurora_controller.training.desired import claim_of, generation_of, is_outdated, trainer_job, trainer_job_name
 from aurora_controller.training.observation import Observation
-from aurora_controller.training.pods import is_of_run, pods_of
+from aurora_controller.training.pods import is_live, is_of_run, pods_of
 from aurora_controller.training.progress import FIRST_RETRY_SECONDS, INTERVAL_SECONDS
 from aurora_controller.training.reserving import blocked_by_claim, reserve, secure, take_again
 from aurora_controller.training.retry import GiveUp, NextAttempt, SameAttempt, verdict_on
@@ -38,7 +38,8 @@ def follow(observed: Observation, run: Run, now: datetime) -> Decision:
     attempt = attempt_of(job, pods_of(job, observed.pods), run=run, claim=observed.claim, now=now)
     match attempt:
         case Settling():
-            return Decision(run=run, standing=None, requeue_after_seconds=attempt.look_again_seconds)
+            standing = _stopping(attempt.held_up_by) if attempt.held_up_by else None
+            return Decision(run=run, standing=standing, requeue_after_seconds=attempt.look_again_seconds)
         case NotStarted():
             return _wait_for_start(observed, run, job, attempt)
         case Running():
@@ -63,7 +64,14 @@ def _make_room(observed: Observation, run: Run) -> Decision | None:
     stopping = stop(observed, everything)
     if stopping is None:
         return None
-    return Decision(run=run, standing=None, writes=stopping, requeue_after_seconds=LOOK_AGAIN_SECONDS)
+    live = [key_of(pod).name for pod in observed.pods if is_live(pod)]
+    standing = _stopping(", ".join(live)) if live else None
+    return Decision(run=run, standing=standing, writes=stopping, requeue_after_seconds=LOOK_AGAIN_SECONDS)
+
+
+def _stopping(pods: str) -> Standing:
+    message = f"Waits until pod {pods} has stopped: two trainers of one job never run beside each other."
+    return Standing(phase=RunPhase.PENDING, reason=STOPPING, message=message)
 
 
 def _back_off(run: Run, now: datetime) -> Decision | None:

@@ -38,6 +38,13 @@ def has_passed_its_deadline(job: Manifest) -> bool:
     return any(end is not None and end.get("reason") == DEADLINE_EXCEEDED for end in ends)
 
 
+def over_at(job: Manifest) -> datetime | None:
+    """When it ended, or its pods were asked to."""
+    end = condition(job, "FailureTarget") or condition(job, "Complete") or condition(job, "Failed")
+    text = end and end.get("lastTransitionTime")
+    return parse_time(text) if text else None
+
+
 def trainer_status(pod: Manifest) -> Mapping[str, Any]:
     """ContainerStatus of the trainer; empty before the kubelet has seen the pod. Sidecars are nobody's business."""
     for status in (pod.get("status") or {}).get("containerStatuses") or ():

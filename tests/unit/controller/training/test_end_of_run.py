@@ -137,6 +137,7 @@ async def test_a_deleted_job_is_not_started_beside_its_own_pod() -> None:
     world.remove(JOB, JOB_V1)
     plan = await world.settle()
     assert world.jobs == []
+    assert world.condition()["reason"] == "Stopping"
     assert plan.requeue_after_seconds is not None
 
 
@@ -184,8 +185,10 @@ async def test_a_vanished_pod_is_believed_only_after_a_while() -> None:
 async def test_a_finished_job_whose_pod_still_looks_alive_is_waited_for() -> None:
     world = await a_running_world()
     world.finish(JOB_V1, "Failed", reason="BackoffLimitExceeded")
+    assert (await world.reconcile()).writes == ()
     world.advance(600)
     plan = await world.settle()
+    assert world.condition()["reason"] == "Stopping", "its node may have gone silent"
     assert world.jobs == [JOB_V1]
     assert world.status["run"]["restarts"] == 0
     assert plan.requeue_after_seconds is not None
