@@ -13,7 +13,8 @@ from aurora_controller.kube.list_watch import ListWatch
 from aurora_controller.kube.meta import Manifest
 from aurora_controller.kube.rest import RestClient
 from tests.e2e.cluster import Cluster
-from tests.shared.api_server_conformance import CONFIG_MAP, PROBE, PROBE_CRD, Api, ApiServerConformance
+from tests.shared.api_server_conformance import ApiServerConformance
+from tests.shared.api_under_test import CONFIG_MAP, PROBE, PROBE_CRD, Api
 
 NAMESPACE = "e2e-conformance"
 

@@ -4,7 +4,8 @@ import pytest
 
 from aurora_controller.kube.config import StaticConfig
 from aurora_controller.kube.rest import RestClient
-from tests.shared.api_server_conformance import CONFIG_MAP, PROBE, Api, ApiServerConformance
+from tests.shared.api_server_conformance import ApiServerConformance
+from tests.shared.api_under_test import CONFIG_MAP, PROBE, Api
 from tests.unit.fakes.api_server import FakeAPIServer
 
 
