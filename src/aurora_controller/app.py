@@ -76,22 +76,9 @@ async def open_manager(settings: ControllerSettings, *, config: ClusterConfig, c
     ):
         client = KubeClient(writes, kinds=_WRITTEN_KINDS)
         cache = Cache(rest=watches, clock=clock, namespaces=settings.namespaces, indexed_labels=labels.INDEXED)
-        own_writes = ConsistencyStore(cache=cache, clock=clock)
-        cache.on_any_change = own_writes.changed
-        executor = Executor(
-            client=client, writes=own_writes, field_manager=labels.FIELD_MANAGER, intent_annotation=labels.INTENT
-        )
         events = EventRecorder(client=client, clock=clock, controller=labels.REPORTER, instance=identity)
         controllers = [
-            Controller(
-                reconciler=reconciler,
-                cache=cache,
-                executor=executor,
-                own_writes=own_writes,
-                events=events,
-                clock=clock,
-                workers=settings.concurrency,
-            )
+            _controller(reconciler, settings, cache=cache, client=client, events=events, clock=clock)
             for reconciler in _reconcilers(settings, cache=cache, client=client, pods=pods, clock=clock)
         ]
         for controller in controllers:
@@ -111,6 +98,32 @@ async def open_manager(settings: ControllerSettings, *, config: ClusterConfig, c
             clock=clock,
             graceful_shutdown_seconds=settings.graceful_shutdown_seconds,
         )
+
+
+def _controller(
+    reconciler: Reconciler[Any],
+    settings: ControllerSettings,
+    *,
+    cache: Cache,
+    client: KubeClient,
+    events: EventRecorder,
+    clock: Clock,
+) -> Controller:
+    # Each has its own record of writes: objects of different kinds may bear one name, and then share a request.
+    own_writes = ConsistencyStore(cache=cache, clock=clock)
+    cache.on_progress(own_writes.changed)
+    executor = Executor(
+        client=client, writes=own_writes, field_manager=labels.FIELD_MANAGER, intent_annotation=labels.INTENT
+    )
+    return Controller(
+        reconciler=reconciler,
+        cache=cache,
+        executor=executor,
+        own_writes=own_writes,
+        events=events,
+        clock=clock,
+        workers=settings.concurrency,
+    )
 
 
 def _reconcilers(

@@ -40,8 +40,7 @@ class Cache:
         self._by_kind: dict[Kind, list[tuple[str | None, Informer]]] = {}
         self._is_running = False
         self._progress = asyncio.Event()
-        self.on_any_change: Callable[[], None] = lambda: None
-        """Called after the store and the handlers know of new versions, changes or mere bookmarks."""
+        self._listeners: list[Callable[[], None]] = []
 
     def subscribe(self, watch: Watch, handler: Handler) -> Sequence[Registration]:
         """``handler`` hears of every object of ``watch``; one registration per namespace.
@@ -49,6 +48,10 @@ class Cache:
         A kind and selector that nobody watches yet must be subscribed to before ``run``: RuntimeError.
         """
         return [self._informer(watch, namespace).add_handler(handler) for namespace in self._namespaces_of(watch.kind)]
+
+    def on_progress(self, tell: Callable[[], None]) -> None:
+        """``tell`` is called after the stores and the handlers know of new versions, be it by mere bookmarks."""
+        self._listeners.append(tell)
 
     async def run(self) -> None:
         """Never returns; an informer that dies takes all with it."""
@@ -144,7 +147,8 @@ class Cache:
         ]
 
     def _progressed(self) -> None:
-        self.on_any_change()
+        for tell in self._listeners:
+            tell()
         self._progress.set()
 
 

@@ -222,7 +222,7 @@ async def test_own_writes_are_awaited_until_the_cache_has_them() -> None:
     async with a_world() as world:
         await world.start()
         own_writes = ConsistencyStore(cache=world.cache, clock=world.clock)
-        world.cache.on_any_change = own_writes.changed
+        world.cache.on_progress(own_writes.changed)
         client, request = KubeClient(world.rest, kinds=[CONFIG_MAP]), ObjectKey("team", "w")
         for number in range(20):
             created = await client.create(CONFIG_MAP, a_config_map(f"o{number}"))

@@ -56,7 +56,7 @@ class World:
             client = KubeClient(writes, kinds=[*KINDS, EVENT])
             cache = Cache(rest=watches, clock=clock)
             own_writes = ConsistencyStore(cache=cache, clock=clock)
-            cache.on_any_change = own_writes.changed
+            cache.on_progress(own_writes.changed)
             events = EventRecorder(client=client, clock=clock, controller="example.com", instance="test")
             reconciler = WidgetReconciler(cache=cache, name=f"http-{self.processes}")
             controller = Controller(
