@@ -105,9 +105,6 @@ class Manager:
                 lag = group.create_task(_endless("loop lag probe", _probe_loop_lag()))
                 async with _beside(group, "caches", self._caches.run()):
                     if await _unless(stop, self._synced()):
-                        # What the caches hold now stays: there is no garbage to look for in it.
-                        gc.collect()
-                        gc.freeze()
                         await self._compete(stop)
                 lag.cancel()
         finally:
@@ -116,15 +113,22 @@ class Manager:
 
     async def _synced(self) -> None:
         waiting = asyncio.ensure_future(self._caches.synced())
+        # Manifests are trees. Looking for cycles in them while they pour in takes four times as long as decoding them.
+        gc.disable()
         try:
             while not waiting.done():
                 try:
                     async with self._clock.timeout(_SYNC_REPORT_SECONDS):
                         await asyncio.shield(waiting)
                 except TimeoutError:
+                    # This may last for days, and other garbage must not pile up meanwhile.
+                    gc.enable()
                     log.warning("caches not synced yet", missing=list(self._caches.unsynced()))
         finally:
             waiting.cancel()
+            # What the caches hold now stays.
+            gc.freeze()
+            gc.enable()
         log.info("caches synced")
 
     async def _compete(self, stop: asyncio.Event) -> None:

@@ -268,3 +268,21 @@ async def test_two_controllers_of_one_name_are_refused(story: Story) -> None:
 
     with pytest.raises(ValueError, match="names of their own"):
         story.manager()
+
+
+async def test_garbage_is_not_looked_for_while_the_caches_fill_unless_that_takes_long(story: Story) -> None:
+    async with story.running():
+        assert not gc.isenabled()
+        await story.clock.advance(60)
+        assert gc.isenabled()
+        story.is_synced.set()
+        await settle()
+        assert gc.isenabled()
+
+
+async def test_garbage_is_looked_for_after_a_stop_in_the_middle_of_the_start(story: Story) -> None:
+    async with story.running():
+        assert not gc.isenabled()
+        story.stop.set()
+        await settle()
+        assert gc.isenabled()
