@@ -18,7 +18,7 @@ class RevisionFacts:
     ready: int = 0
     """Ready endpoints of its own Service: of the stable Service for stable, of the canary's for the canary."""
     available: int = 0
-    """Pods that its Deployment, in its present generation, calls available."""
+    """Pods that its Deployment calls available: they have been ready for a moment."""
     pods_ready: int = 0
     """Ready pods, behind any Service or none."""
     asked: int = 0
@@ -47,10 +47,8 @@ class Facts:
     """Only the canary's pods are behind the stable Service, and some are ready."""
     route: Split | None = None
     """What the existing routing objects ask for."""
-    routed_revision: str | None = None
-    """The revision that the canary route leads to."""
     route_leads_to_canary: bool = False
-    """Whether that is the present canary."""
+    """Whether the canary route leads to the present canary."""
     stable: RevisionFacts = field(default_factory=RevisionFacts)
     canary: RevisionFacts = field(default_factory=RevisionFacts)
     existing: Mapping[str, RevisionFacts] = field(default_factory=dict)

@@ -48,7 +48,7 @@ def noted_leaving(state: State, facts: Facts, now: datetime) -> State:
 
 
 def _is_due(one: Leaving, facts: Facts, now: datetime) -> bool:
-    if now < one.until or facts.routed_revision == one.revision:
+    if now < one.until:
         return False
     pods = facts.existing.get(one.revision)
     is_empty = pods is None or pods.pods_ready == 0

@@ -34,7 +34,6 @@ def facts_of(observed: Observation, state: State, router: Router) -> Facts:
         selected=selected_by_service(observed),
         is_switched=_is_switched(observed, state),
         route=route,
-        routed_revision=routed,
         route_leads_to_canary=state.canary is not None and routed == state.canary.name,
         stable=_facts_about(observed, state.stable, observed.deployment.metadata.name),
         canary=_facts_about(observed, state.canary, canary_service_name(observed, state.canary)),
@@ -134,11 +133,7 @@ def _facts(live: Live, endpoints: Endpoints) -> RevisionFacts:
 
 
 def _available(workload: Manifest) -> int:
-    """None of them while the Deployment controller has not seen the present spec: its numbers are of the one before."""
-    status = workload.get("status") or {}
-    if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):
-        return 0
-    available: int = status.get("availableReplicas") or 0
+    available: int = (workload.get("status") or {}).get("availableReplicas") or 0
     return available
 
 

@@ -1,7 +1,8 @@
 """An abort takes the traffic back, then the route, then the pods; and the revision is not tried again."""
 
 from aurora_controller.kube.meta import DEPLOYMENT, INGRESS, POD, SERVICE
-from tests.unit.controller.rollout.world import NAME, SETTLE_SECONDS, Behaviour, World, a_world_with_a_canary
+from tests.unit.controller.rollout.neighbours import Behaviour
+from tests.unit.controller.rollout.world import NAME, SETTLE_SECONDS, World, a_world_with_a_canary
 
 
 async def _aborted(world: World) -> None:
@@ -68,7 +69,7 @@ async def test_git_may_ask_for_a_revision_that_was_aborted_as_a_canary() -> None
 async def test_what_git_asked_for_and_was_aborted_is_not_tried_again() -> None:
     world = World()
     await world.run(10, until=lambda: world.phase == "Idle")
-    world.behaviours["2"] = Behaviour(starts_after=60)
+    world.neighbours.behaviours["2"] = Behaviour(starts_after=60)
     world.publish(2)
     world.edit(stableVersion=2)
     await world.run(5, until=lambda: world.phase == "Starting")
@@ -80,7 +81,7 @@ async def test_what_git_asked_for_and_was_aborted_is_not_tried_again() -> None:
 async def test_a_canary_that_never_had_traffic_leaves_without_waiting_for_the_router() -> None:
     world = World()
     await world.run(10, until=lambda: world.phase == "Idle")
-    world.behaviours["2"] = Behaviour(is_broken=True)
+    world.neighbours.behaviours["2"] = Behaviour(is_broken=True)
     world.publish(2)
     await world.run(5)
     world.request("abort")
@@ -100,7 +101,7 @@ async def test_abort_wins_over_promote() -> None:
 
 async def test_an_abort_while_scaling_up_is_obeyed() -> None:
     world = await a_world_with_a_canary(replicas=3)
-    world.behaviours["2"] = Behaviour(starts_after=20)
+    world.neighbours.behaviours["2"] = Behaviour(starts_after=20)
     world.request("promote")
     await world.run(5)
     assert world.phase == "Scaling"
@@ -118,7 +119,7 @@ async def test_an_abort_is_obeyed_while_paused() -> None:
 async def test_a_working_canary_keeps_its_traffic_until_stable_has_a_ready_pod() -> None:
     """Capacity first, then traffic, then pods."""
     world = await a_world_with_a_canary(strategy={"canaryWeight": 50})
-    world.behaviours["1"] = Behaviour(starts_after=20)
+    world.neighbours.behaviours["1"] = Behaviour(starts_after=20)
     for pod in world.pods(world.revision("stable")):
         world.remove(POD, pod["metadata"]["name"])
     world.request("abort")
@@ -130,7 +131,7 @@ async def test_a_working_canary_keeps_its_traffic_until_stable_has_a_ready_pod()
 
 async def test_but_not_for_ever() -> None:
     world = await a_world_with_a_canary(strategy={"canaryWeight": 50})
-    world.behaviours[world.revision("stable") or ""] = Behaviour(is_broken=True)
+    world.neighbours.behaviours[world.revision("stable") or ""] = Behaviour(is_broken=True)
     world.request("abort")
     await world.run(90, until=lambda: world.phase == "Idle")
     assert world.weight is None

@@ -3,7 +3,8 @@
 import pytest
 
 from aurora_controller.kube.meta import DEPLOYMENT, INGRESS, POD, SERVICE
-from tests.unit.controller.rollout.world import NAME, Behaviour, World, a_world_with_a_canary
+from tests.unit.controller.rollout.neighbours import Behaviour
+from tests.unit.controller.rollout.world import NAME, World, a_world_with_a_canary
 
 
 async def test_a_newer_version_opens_a_numbered_canary_with_its_share_of_pods_and_weight() -> None:
@@ -74,7 +75,7 @@ async def test_a_change_of_replicas_scales_stable_directly() -> None:
 async def test_there_is_no_canary_route_before_its_pods_are_ready() -> None:
     world = World()
     await world.run(10, until=lambda: world.phase == "Idle")
-    world.behaviours["2"] = Behaviour(starts_after=30)
+    world.neighbours.behaviours["2"] = Behaviour(starts_after=30)
     world.publish(2)
     await world.run(20)
     assert (world.phase, world.weight) == ("Starting", None)
@@ -86,12 +87,12 @@ async def test_there_is_no_canary_route_before_its_pods_are_ready() -> None:
 async def test_a_canary_that_loses_its_last_endpoint_loses_its_weight_and_gets_it_back() -> None:
     world = await a_world_with_a_canary()
     (pod,) = world.pods(world.revision("canary"))
-    world.behaviours["2"] = Behaviour(starts_after=1000)
+    world.neighbours.behaviours["2"] = Behaviour(starts_after=1000)
     world.remove(POD, pod["metadata"]["name"])
     await world.tick()
     assert (world.weight, world.phase) == (0, "Canary")
     assert world.condition("CanaryHealthy")["status"] == "False"
-    world.behaviours.clear()
+    world.neighbours.behaviours.clear()
     await world.tick()
     assert world.weight == 10
 
@@ -100,9 +101,9 @@ async def test_a_canary_with_some_endpoints_left_keeps_its_weight() -> None:
     world = await a_world_with_a_canary(replicas=4, strategy={"canaryWeight": 50})
     pods = world.pods(world.revision("canary"))
     assert len(pods) == 2
-    world.behaviours["2"] = Behaviour(starts_after=1000)
+    world.neighbours.behaviours["2"] = Behaviour(starts_after=1000)
     world.remove(POD, pods[0]["metadata"]["name"])
-    world.behaviours["2"] = Behaviour(starts_after=2)
+    world.neighbours.behaviours["2"] = Behaviour(starts_after=2)
     await world.tick()
     assert world.weight == 50
 
@@ -110,7 +111,7 @@ async def test_a_canary_with_some_endpoints_left_keeps_its_weight() -> None:
 async def test_a_crash_looping_canary_loses_its_weight_at_once_and_says_what_its_server_said() -> None:
     world = await a_world_with_a_canary()
     words = "DigestMismatch: model.onnx is not what was published"
-    world.behaviours["2"] = Behaviour(message=words, exit_code=1)
+    world.neighbours.behaviours["2"] = Behaviour(message=words, exit_code=1)
     (pod,) = world.pods(world.revision("canary"))
     world.crash(pod, times=1)
     await world.tick()
@@ -128,7 +129,9 @@ async def test_a_crash_looping_canary_loses_its_weight_at_once_and_says_what_its
 async def test_a_canary_that_refuses_its_model_is_crashing_from_its_first_end_on() -> None:
     world = World()
     await world.run(10, until=lambda: world.phase == "Idle")
-    world.behaviours["2"] = Behaviour(is_broken=True, exit_code=78, message="DigestMismatch: model.joblib was altered")
+    world.neighbours.behaviours["2"] = Behaviour(
+        is_broken=True, exit_code=78, message="DigestMismatch: model.joblib was altered"
+    )
     world.publish(2)
     await world.run(4)
     healthy = world.condition("CanaryHealthy")
@@ -139,7 +142,7 @@ async def test_a_canary_that_refuses_its_model_is_crashing_from_its_first_end_on
 
 async def test_more_weight_waits_for_the_pods_it_takes_and_less_does_not() -> None:
     world = await a_world_with_a_canary(replicas=4, strategy={"canaryWeight": 25})
-    world.behaviours["2"] = Behaviour(starts_after=6)
+    world.neighbours.behaviours["2"] = Behaviour(starts_after=6)
     world.edit(strategy={"canaryWeight": 75})
     await world.run(3)
     assert world.weight == 25

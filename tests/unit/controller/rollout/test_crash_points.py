@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from aurora_controller.kube.meta import DEPLOYMENT, INGRESS, POD_DISRUPTION_BUDGET, SECRET, SERVICE
-from tests.unit.controller.rollout.world import Behaviour, World, a_world_with_a_canary
+from tests.unit.controller.rollout.neighbours import Behaviour
+from tests.unit.controller.rollout.world import World, a_world_with_a_canary
 
 Story = Callable[[World], Awaitable[None]]
 
@@ -37,7 +38,7 @@ async def _canary_opened(world: World) -> None:
 
 
 async def _never_ready_replaced(world: World) -> None:
-    world.behaviours["1"] = Behaviour(is_broken=True)
+    world.neighbours.behaviours["1"] = Behaviour(is_broken=True)
     await world.run(6)
     world.publish(2)
     await world.run(20)

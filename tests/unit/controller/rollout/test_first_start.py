@@ -4,7 +4,8 @@ import pytest
 
 from aurora_controller.kube.meta import DEPLOYMENT, INGRESS, PERSISTENT_VOLUME_CLAIM, POD_DISRUPTION_BUDGET, SERVICE
 from tests.unit.builders import a_claim
-from tests.unit.controller.rollout.world import NAME, Behaviour, World
+from tests.unit.controller.rollout.neighbours import Behaviour
+from tests.unit.controller.rollout.world import NAME, World
 
 
 async def test_a_model_without_versions_is_told_and_nothing_is_created() -> None:
@@ -62,7 +63,7 @@ async def test_ready_says_when_the_first_pod_answers() -> None:
 
 async def test_a_version_that_never_gets_ready_is_replaced_by_the_next_one_directly() -> None:
     world = World()
-    world.behaviours["1"] = Behaviour(is_broken=True)
+    world.neighbours.behaviours["1"] = Behaviour(is_broken=True)
     await world.run(10)
     world.publish(2)
     await world.run(10, until=lambda: world.phase == "Idle")
@@ -75,10 +76,10 @@ async def test_a_version_that_never_gets_ready_is_replaced_by_the_next_one_direc
 async def test_another_template_replaces_directly_too() -> None:
     """An image that cannot be pulled is mended by correcting it, not by a canary beside nothing."""
     world = World(image="server:no-such-tag")
-    world.behaviours["1"] = Behaviour(waits_for="ErrImagePull")
+    world.neighbours.behaviours["1"] = Behaviour(waits_for="ErrImagePull")
     await world.run(5)
     assert world.condition("Ready")["reason"] == "ImagePullFailed"
-    world.behaviours = {world.revision("stable") or "": Behaviour(waits_for="ErrImagePull")}
+    world.neighbours.behaviours = {world.revision("stable") or "": Behaviour(waits_for="ErrImagePull")}
     world.edit(image=None)
     await world.run(10, until=lambda: world.phase == "Idle")
     assert world.status.get("canary") is None
@@ -88,8 +89,8 @@ async def test_once_it_was_available_its_successor_is_a_canary_even_when_it_is_b
     world = World()
     await world.run(10, until=lambda: world.phase == "Idle")
     for pod in world.pods():
-        world.behaviours[pod["metadata"]["labels"]["aurora.io/revision"]] = Behaviour(is_broken=True)
-    world.behaviours["2"] = Behaviour(starts_after=5)
+        world.neighbours.behaviours[pod["metadata"]["labels"]["aurora.io/revision"]] = Behaviour(is_broken=True)
+    world.neighbours.behaviours["2"] = Behaviour(starts_after=5)
     world.publish(2)
     await world.tick()
     assert (
@@ -119,7 +120,7 @@ async def test_without_history_the_champion_is_stable_and_the_target_is_its_cana
 async def test_a_champion_that_never_gets_ready_makes_way_for_the_target_in_the_end() -> None:
     world = World(versions=(1, 2))
     world.alias("champion", 1)
-    world.behaviours["1"] = Behaviour(is_broken=True)
+    world.neighbours.behaviours["1"] = Behaviour(is_broken=True)
     await world.run(100)
     assert world.status["stable"]["version"] == 1
     await world.run(600, until=lambda: world.phase == "Idle")
@@ -148,13 +149,13 @@ async def test_a_claim_that_cannot_be_used_is_named_and_mended_without_help(clai
     world.remove(PERSISTENT_VOLUME_CLAIM, "aurora-models")
     if claim is not None:
         world.put(claim)
-    world.behaviours["1"] = Behaviour(waits_for="ContainerCreating")
+    world.neighbours.behaviours["1"] = Behaviour(waits_for="ContainerCreating")
     await world.run(5)
     ready = world.condition("Ready")
     assert ready["reason"] == reason
     assert "aurora-models" in ready["message"]
     assert [event.reason for event in world.events if event.type == "Warning"] == [reason]
-    world.behaviours.clear()
+    world.neighbours.behaviours.clear()
     world.put(a_claim())
     await world.run(10, until=lambda: world.phase == "Idle")
     assert world.condition("Ready")["status"] == "True"

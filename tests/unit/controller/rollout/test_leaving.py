@@ -1,7 +1,8 @@
 """A replaced revision stays warm for its window, leaves when its counters stand still, and by its deadline anyway."""
 
 from aurora_controller.kube.meta import DEPLOYMENT, uid_of
-from tests.unit.controller.rollout.world import NAME, Behaviour, World, a_world_with_a_canary
+from tests.unit.controller.rollout.neighbours import Behaviour
+from tests.unit.controller.rollout.world import NAME, World, a_world_with_a_canary
 
 
 async def _promoted(window: int = 30) -> World:
@@ -58,10 +59,10 @@ async def test_going_back_within_the_window_uses_the_pods_that_are_warm() -> Non
     world = await _promoted(window=600)
     old = _old(world)
     pods = {uid_of(pod) for pod in world.pods(old)}
-    world.behaviours["1"] = Behaviour(is_broken=True)
+    world.neighbours.behaviours["1"] = Behaviour(is_broken=True)
     for uid in pods:
-        world.started.add(uid)
-    world.behaviours.clear()
+        world.neighbours.started.add(uid)
+    world.neighbours.behaviours.clear()
     world.edit(version=1)
     await world.run(10, until=lambda: world.phase == "Canary")
     assert world.revision("canary") == old

@@ -35,11 +35,11 @@ async def test_the_share_is_told_with_the_counters_it_came_from() -> None:
 async def test_with_traffic_the_status_is_written_at_most_once_a_minute() -> None:
     world = await _counting()
     before, pods = len(world.cluster.writes), world.scrapes
-    for _ in range(600):
+    for _ in range(300):
         world.serve(20)
         await world.tick()
-    assert 8 <= len(world.cluster.writes) - before <= 10
-    assert world.scrapes - pods <= 11
+    assert 4 <= len(world.cluster.writes) - before <= 5
+    assert world.scrapes - pods <= 6
 
 
 async def test_a_restart_loses_nothing() -> None:

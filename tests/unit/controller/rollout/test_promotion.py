@@ -3,7 +3,8 @@
 import pytest
 
 from aurora_controller.kube.meta import DEPLOYMENT, POD, POD_DISRUPTION_BUDGET, SERVICE
-from tests.unit.controller.rollout.world import NAME, SETTLE_SECONDS, Behaviour, World, a_world_with_a_canary
+from tests.unit.controller.rollout.neighbours import Behaviour
+from tests.unit.controller.rollout.world import NAME, SETTLE_SECONDS, World, a_world_with_a_canary
 
 
 async def _promoted(world: World) -> None:
@@ -63,7 +64,7 @@ async def test_no_pod_restarts_in_a_promotion() -> None:
 
 async def test_the_service_is_not_moved_before_all_pods_it_takes_are_ready() -> None:
     world = await a_world_with_a_canary(replicas=3)
-    world.behaviours["2"] = Behaviour(starts_after=20)
+    world.neighbours.behaviours["2"] = Behaviour(starts_after=20)
     world.request("promote")
     await world.run(15)
     assert world.phase == "Scaling"
@@ -127,7 +128,7 @@ async def test_with_a_rolling_update_stable_version_is_the_only_word() -> None:
 async def test_a_rolling_update_under_way_is_finished_and_then_only_the_newest_follows() -> None:
     world = World(strategy={"type": "RollingUpdate"}, replicas=3)
     await world.run(10, until=lambda: world.phase == "Idle")
-    world.behaviours["2"] = Behaviour(starts_after=4)
+    world.neighbours.behaviours["2"] = Behaviour(starts_after=4)
     world.publish(2)
     await world.run(5, until=lambda: world.status["canary"]["readyReplicas"] > 0)
     world.publish(3)
@@ -139,7 +140,7 @@ async def test_a_rolling_update_under_way_is_finished_and_then_only_the_newest_f
 async def test_a_rolling_update_that_never_gets_ready_is_replaced_by_the_newest() -> None:
     world = World(strategy={"type": "RollingUpdate"})
     await world.run(10, until=lambda: world.phase == "Idle")
-    world.behaviours["2"] = Behaviour(is_broken=True)
+    world.neighbours.behaviours["2"] = Behaviour(is_broken=True)
     world.publish(2)
     await world.run(10)
     world.publish(3)
@@ -149,7 +150,7 @@ async def test_a_rolling_update_that_never_gets_ready_is_replaced_by_the_newest(
 async def test_without_any_ready_stable_pod_a_ready_canary_takes_over_and_history_says_why() -> None:
     world = await a_world_with_a_canary()
     stable = world.revision("stable") or ""
-    world.behaviours[stable] = Behaviour(is_broken=True)
+    world.neighbours.behaviours[stable] = Behaviour(is_broken=True)
     await world.run(20)
     assert world.phase == "Canary"
     assert world.condition("Ready")["status"] == "False"
@@ -160,7 +161,7 @@ async def test_without_any_ready_stable_pod_a_ready_canary_takes_over_and_histor
 
 async def test_a_stable_pod_that_is_only_replaced_promotes_nothing() -> None:
     world = await a_world_with_a_canary(replicas=1)
-    world.behaviours["1"] = Behaviour(starts_after=15)
+    world.neighbours.behaviours["1"] = Behaviour(starts_after=15)
     (pod,) = world.pods(world.revision("stable"))
     world.remove(POD, pod["metadata"]["name"])
     await world.run(60)
@@ -190,7 +191,7 @@ async def test_a_canary_at_full_capacity_that_crashes_is_not_promoted() -> None:
 
 async def test_a_promotion_that_gets_stuck_is_reported_and_not_silently() -> None:
     world = await a_world_with_a_canary()
-    world.behaviours["2"] = Behaviour(starts_after=10_000)
+    world.neighbours.behaviours["2"] = Behaviour(starts_after=10_000)
     world.request("promote")
     await world.run(700)
     progressing = world.condition("Progressing")
@@ -201,7 +202,7 @@ async def test_a_promotion_that_gets_stuck_is_reported_and_not_silently() -> Non
 
 async def test_a_stuck_promotion_makes_way_for_a_newer_target() -> None:
     world = await a_world_with_a_canary(replicas=4)
-    world.behaviours["2"] = Behaviour(starts_after=10_000)
+    world.neighbours.behaviours["2"] = Behaviour(starts_after=10_000)
     world.request("promote")
     await world.run(30)
     world.publish(3)
@@ -216,7 +217,7 @@ async def test_pods_that_are_lost_during_the_switch_give_the_traffic_back(phase:
     old, new = world.revision("stable"), world.revision("canary")
     world.request("promote")
     await world.run(30, until=lambda: world.phase == phase)
-    world.behaviours[new or ""] = Behaviour(is_broken=True)
+    world.neighbours.behaviours[new or ""] = Behaviour(is_broken=True)
     await world.run(30, until=lambda: world.phase == "Idle")
     assert world.revision("stable") == old
     assert set(world.behind(NAME)) == {old}

@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aurora_controller.kube.meta import DEPLOYMENT, INGRESS, POD, SERVICE
-from tests.unit.controller.rollout.world import NAME, Behaviour, World, is_pod_ready
+from tests.unit.controller.rollout.neighbours import Behaviour, is_pod_ready
+from tests.unit.controller.rollout.world import NAME, World
 
 CALM_SECONDS = 900
-RUNS = 40
+RUNS = 25
 
 
 @dataclass
@@ -36,9 +37,13 @@ class Moves:
             "replicas": lambda n: self.world.edit(replicas=1 + n % 3),
             "weight": lambda n: self.world.edit(strategy={"canaryWeight": 25 * (n % 5)}),
             "image": lambda n: self.world.edit(image=f"server:{n % 2}" if n % 3 else None),
-            "break": lambda n: self.world.behaviours.update({str(1 + n % self.highest): Behaviour(is_broken=True)}),
-            "slow": lambda n: self.world.behaviours.update({str(1 + n % self.highest): Behaviour(starts_after=8)}),
-            "mend": lambda _: self.world.behaviours.clear(),
+            "break": lambda n: self.world.neighbours.behaviours.update(
+                {str(1 + n % self.highest): Behaviour(is_broken=True)}
+            ),
+            "slow": lambda n: self.world.neighbours.behaviours.update(
+                {str(1 + n % self.highest): Behaviour(starts_after=8)}
+            ),
+            "mend": lambda _: self.world.neighbours.behaviours.clear(),
             "crash": self._crash,
             "lose pod": self._lose_pod,
             "kill": lambda n: setattr(self.world, "dies_before_write", n % 6),
@@ -69,7 +74,6 @@ class Moves:
         if children:
             kind, name = children[number % len(children)]
             self.world.remove(kind, name)
-            self.world.forget_route()
 
 
 STEPS = st.lists(
@@ -93,7 +97,7 @@ async def _story(steps: list[tuple[str, int, float]]) -> World:
     moves.moves["mend"](0)
     # A pod that crashed keeps its restart count; whoever mends the model restarts it.
     for pod in world.pods():
-        if world.crashed.get(pod["metadata"]["uid"]):
+        if world.neighbours.crashed.get(pod["metadata"]["uid"]):
             world.remove(POD, pod["metadata"]["name"])
     await world.run(CALM_SECONDS)
     return world

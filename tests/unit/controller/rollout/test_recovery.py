@@ -34,7 +34,6 @@ async def test_every_deleted_child_comes_back_as_it_was(kind: Kind) -> None:
     before = {name: _without_server_fields(world.child(kind, name)) for name in world.names(kind)}
     for name in before:
         world.remove(kind, name)
-        world.forget_route()
     await world.run(20)
     assert {name: _without_server_fields(world.child(kind, name)) for name in world.names(kind)} == before
     assert (world.phase, world.weight, world.status["rollout"]) == ("Canary", 10, 2)

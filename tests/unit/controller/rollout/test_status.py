@@ -6,7 +6,8 @@ from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT
 from aurora_controller.api.v1alpha1.mldeployment import MLDeployment
 from aurora_controller.kube.meta import DEPLOYMENT, POD, uid_of
 from aurora_controller.kube.reconcile import Stalled
-from tests.unit.controller.rollout.world import NAME, Behaviour, World, a_world_with_a_canary
+from tests.unit.controller.rollout.neighbours import Behaviour
+from tests.unit.controller.rollout.world import NAME, World, a_world_with_a_canary
 
 
 async def _quiet(world: World, seconds: float) -> list[str]:
@@ -70,7 +71,7 @@ async def test_transition_times_move_with_the_status_alone() -> None:
 async def test_ready_is_judged_from_the_current_pods_each_time() -> None:
     world = World()
     await world.run(10, until=lambda: world.phase == "Idle")
-    world.behaviours["1"] = Behaviour(starts_after=5)
+    world.neighbours.behaviours["1"] = Behaviour(starts_after=5)
     for pod in world.pods():
         world.remove(POD, pod["metadata"]["name"])
     await world.tick()
@@ -84,7 +85,7 @@ async def test_ready_is_judged_from_the_current_pods_each_time() -> None:
 async def test_a_pod_less_than_asked_is_ready_and_still_reconciling() -> None:
     world = World(replicas=3)
     await world.run(10, until=lambda: world.phase == "Idle")
-    world.behaviours["1"] = Behaviour(starts_after=5)
+    world.neighbours.behaviours["1"] = Behaviour(starts_after=5)
     world.remove(POD, world.pods()[0]["metadata"]["name"])
     await world.tick()
     ready = world.condition("Ready")
@@ -111,7 +112,7 @@ async def test_what_keeps_pods_from_starting_is_named_within_30_seconds_and_warn
     behaviour: Behaviour, reason: str, named: str
 ) -> None:
     world = World()
-    world.behaviours["1"] = behaviour
+    world.neighbours.behaviours["1"] = behaviour
     await world.run(30)
     ready = world.condition("Ready")
     assert (ready["status"], ready["reason"]) == ("False", reason)
@@ -122,9 +123,9 @@ async def test_what_keeps_pods_from_starting_is_named_within_30_seconds_and_warn
 
 async def test_a_pod_that_cannot_be_scheduled_is_named() -> None:
     world = World()
-    world.behaviours["1"] = Behaviour(waits_for="ContainerCreating")
+    world.neighbours.behaviours["1"] = Behaviour(waits_for="ContainerCreating")
     await world.tick()
-    world.unschedulable = "0/1 nodes are available"
+    world.neighbours.unschedulable = "0/1 nodes are available"
     await world.run(5)
     ready = world.condition("Ready")
     assert ready["reason"] == "Unschedulable"
@@ -133,7 +134,7 @@ async def test_a_pod_that_cannot_be_scheduled_is_named() -> None:
 
 async def test_a_deployment_that_may_not_make_pods_is_named() -> None:
     world = World()
-    world.failure = "exceeded quota: pods"
+    world.neighbours.failure = "exceeded quota: pods"
     await world.run(3)
     ready = world.condition("Ready")
     assert (ready["status"], ready["reason"]) == ("False", "FailedCreate")
