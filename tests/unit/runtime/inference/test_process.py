@@ -128,6 +128,8 @@ async def refused_connections(port: int) -> None:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
             except ConnectionRefusedError:
                 return
+            except ConnectionResetError:
+                continue  # it had been queued when the listener closed: the next one is refused
             await closed(writer)
 
 
