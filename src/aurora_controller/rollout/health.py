@@ -5,27 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from aurora_controller.api.v1alpha1.reasons import CLAIM_NOT_FOUND, CLAIM_UNBOUND, IMAGE_PULL_FAILED
 from aurora_controller.kube.conditions import conditions_of, find_condition, is_true
 from aurora_controller.kube.meta import Manifest, is_deleting, key_of
+from aurora_controller.kube.pods import IMAGE_REASONS, ORDINARY_REASONS, container_status
 from aurora_runtime.contract import SERVER_CONTAINER, ExitCode
 
 CRASHING: Final = "Crashing"
 ARTIFACT_REFUSED: Final = "ArtifactRefused"
-CLAIM_NOT_FOUND: Final = "PersistentVolumeClaimNotFound"
-CLAIM_UNBOUND: Final = "PersistentVolumeClaimUnbound"
-IMAGE_PULL_FAILED: Final = "ImagePullFailed"
 CRASHES: Final = 2
 """Restarts of one pod from which its revision counts as crashing."""
-_IMAGE_REASONS: Final = {
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "ErrImageNeverPull",
-    "InvalidImageName",
-    "ImageInspectError",
-    "RegistryUnavailable",
-    "SignatureValidationFailed",
-}
-_ORDINARY_REASONS: Final = {"", "ContainerCreating", "PodInitializing"}
 _MAX_WORDS: Final = 1024
 
 
@@ -98,7 +87,7 @@ def _trouble(pod: Manifest) -> Trouble | None:
 def _server_trouble(pod: Manifest, server: Mapping[str, Any]) -> Trouble | None:
     waiting: Mapping[str, Any] = (server.get("state") or {}).get("waiting") or {}
     reason: str = waiting.get("reason") or ""
-    if reason in _IMAGE_REASONS:
+    if reason in IMAGE_REASONS:
         # The kubelet alternates between the error and its back-off; the message stays still, so that it is told once.
         return Trouble(
             reason=IMAGE_PULL_FAILED, message=f"Image {server.get('image')!r} cannot be pulled; correct spec.image."
@@ -108,7 +97,7 @@ def _server_trouble(pod: Manifest, server: Mapping[str, Any]) -> Trouble | None:
         return Trouble(reason=ARTIFACT_REFUSED, message=f"The server refuses the model: {_last_words(end)}")
     if reason == "CrashLoopBackOff" or _has_crashed_often(server):
         return Trouble(reason=CRASHING, message=f"The server ends again and again: {_last_words(end)}")
-    if reason not in _ORDINARY_REASONS:
+    if reason not in ORDINARY_REASONS:
         return Trouble(reason=reason, message=f"Pod {key_of(pod).name}: {waiting.get('message') or reason}")
     return None
 
@@ -119,11 +108,7 @@ def _has_crashed_often(server: Mapping[str, Any]) -> bool:
 
 
 def _server(pod: Manifest) -> Mapping[str, Any]:
-    for status in (pod.get("status") or {}).get("containerStatuses") or ():
-        if status.get("name") == SERVER_CONTAINER:
-            found: Mapping[str, Any] = status
-            return found
-    return {}
+    return container_status(pod, SERVER_CONTAINER)
 
 
 def _last_end(server: Mapping[str, Any]) -> Mapping[str, Any]:

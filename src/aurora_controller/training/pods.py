@@ -6,7 +6,9 @@ from typing import Any
 
 from aurora_controller.api import labels
 from aurora_controller.kube.clock import parse_time
+from aurora_controller.kube.conditions import conditions_of, find_condition
 from aurora_controller.kube.meta import Manifest, labels_of, uid_of
+from aurora_controller.kube.pods import container_status
 from aurora_runtime.contract import TRAINER_CONTAINER
 
 DEADLINE_EXCEEDED = "DeadlineExceeded"
@@ -14,11 +16,8 @@ DEADLINE_EXCEEDED = "DeadlineExceeded"
 
 def condition(obj: Manifest, type_: str) -> Mapping[str, Any] | None:
     """The condition of this type when it is True."""
-    for item in (obj.get("status") or {}).get("conditions") or ():
-        if item.get("type") == type_ and item.get("status") == "True":
-            found: Mapping[str, Any] = item
-            return found
-    return None
+    found = find_condition(conditions_of(obj), type_)
+    return found if found is not None and found["status"] == "True" else None
 
 
 def is_finished(job: Manifest) -> bool:
@@ -47,11 +46,7 @@ def over_at(job: Manifest) -> datetime | None:
 
 def trainer_status(pod: Manifest) -> Mapping[str, Any]:
     """ContainerStatus of the trainer; empty before the kubelet has seen the pod. Sidecars are nobody's business."""
-    for status in (pod.get("status") or {}).get("containerStatuses") or ():
-        if status.get("name") == TRAINER_CONTAINER:
-            found: Mapping[str, Any] = status
-            return found
-    return {}
+    return container_status(pod, TRAINER_CONTAINER)
 
 
 def trainer_end(pod: Manifest) -> Mapping[str, Any] | None:

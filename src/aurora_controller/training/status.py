@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from aurora_controller.api.v1alpha1.mltrainingjob import Progress, RunPhase
+from aurora_controller.api.v1alpha1.reasons import IMAGE_PULL_FAILED
 from aurora_controller.kube.clock import format_time, parse_time
 from aurora_controller.kube.conditions import (
     RECONCILING,
@@ -19,7 +20,6 @@ from aurora_controller.kube.reconcile import EventNote
 from aurora_controller.training.decision import Decision, Standing
 from aurora_controller.training.observation import Observation
 from aurora_controller.training.progress import INTERVAL_SECONDS
-from aurora_controller.training.waiting import IMAGE_PULL_FAILED
 
 SUCCEEDED_CONDITION: Final = "Succeeded"
 _PROGRESS_STEP_PERCENT: Final = 5

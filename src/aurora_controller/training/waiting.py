@@ -5,28 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from aurora_controller.api.v1alpha1.reasons import CLAIM_NOT_FOUND, CLAIM_UNBOUND, IMAGE_PULL_FAILED
 from aurora_controller.kube.clock import parse_time
+from aurora_controller.kube.conditions import conditions_of, find_condition
 from aurora_controller.kube.meta import Manifest, is_deleting, key_of
+from aurora_controller.kube.pods import IMAGE_REASONS, ORDINARY_REASONS
 from aurora_controller.training.pods import condition, created_at, is_disrupted, is_live, trainer_status
 
 PENDING: Final = "Pending"
-CLAIM_NOT_FOUND: Final = "PersistentVolumeClaimNotFound"
-CLAIM_UNBOUND: Final = "PersistentVolumeClaimUnbound"
-IMAGE_PULL_FAILED: Final = "ImagePullFailed"
 
 NO_POD_SECONDS: Final = 10.0
 """A Job without a pod for this long is refused one."""
-
-_IMAGE_REASONS: Final = {
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "ErrImageNeverPull",
-    "InvalidImageName",
-    "ImageInspectError",
-    "RegistryUnavailable",
-    "SignatureValidationFailed",
-}
-_ORDINARY_REASONS: Final = {"", "ContainerCreating", "PodInitializing"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,14 +74,14 @@ def why_not_started(job: Manifest, newest_first: Sequence[Manifest], *, claim: M
 
 def _pod_wait(pod: Manifest, claim: Manifest | None) -> Wait:
     name = key_of(pod).name
-    scheduled = _pod_scheduled(pod)
+    scheduled = find_condition(conditions_of(pod), "PodScheduled") or {}
     if scheduled.get("status") == "False":
         return _unscheduled(name, str(scheduled.get("reason")), str(scheduled.get("message") or ""), claim)
     stuck = _stuck_container(pod)
     if stuck is not None:
         waiting = stuck["state"]["waiting"]
         text = f"{waiting['reason']}: {waiting.get('message') or 'no message'}"
-        if waiting["reason"] in _IMAGE_REASONS:
+        if waiting["reason"] in IMAGE_REASONS:
             return Wait(reason=IMAGE_PULL_FAILED, message=f"Image {stuck.get('image')!r}: {text}", is_trouble=True)
         return Wait(reason="ContainerNotStarted", message=f"Pod {name}: {text}", is_trouble=True)
     if condition(pod, "PodScheduled"):
@@ -115,21 +104,13 @@ def _unscheduled(pod_name: str, reason: str, message: str, claim: Manifest | Non
     return Wait(reason="Unschedulable", message=f"Pod {pod_name}: {message}", is_trouble=True)
 
 
-def _pod_scheduled(pod: Manifest) -> Mapping[str, Any]:
-    for item in (pod.get("status") or {}).get("conditions") or ():
-        if item.get("type") == "PodScheduled":
-            found: Mapping[str, Any] = item
-            return found
-    return {}
-
-
 def _stuck_container(pod: Manifest) -> Mapping[str, Any] | None:
     """ContainerStatus of the trainer, or else of the first container, that waits for more than its turn."""
     status = pod.get("status") or {}
     others = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
     for container in (trainer_status(pod), *others):
         waiting = (container.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason", "") not in _ORDINARY_REASONS:
+        if waiting.get("reason", "") not in ORDINARY_REASONS:
             found: Mapping[str, Any] = container
             return found
     return None
