@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -9,6 +10,7 @@ import aiohttp
 from pydantic import ValidationError
 
 from aurora_controller.analysis.accounting import Reading
+from aurora_controller.kube.pod_http import POD_ERRORS, get_from_pod
 from aurora_runtime.contract import COUNTERS_PATH, METRICS_PORT, ServingCounters
 
 TIMEOUT_SECONDS: Final = 2.0
@@ -16,7 +18,6 @@ TIMEOUT_SECONDS: Final = 2.0
 TOTAL_SECONDS: Final = 5.0
 """For all pods of one scrape: a reconcile never waits longer."""
 CONCURRENCY: Final = 32
-_MAX_BODY_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,35 +62,18 @@ class HttpCounterReader:
             if reading is not None:
                 readings[pod.uid] = reading
 
-        try:
+        with suppress(TimeoutError):  # those that answered in time are worth having
             async with asyncio.timeout(self.total_seconds), asyncio.TaskGroup() as group:
                 for pod in pods:
                     group.create_task(ask(pod))
-        except TimeoutError:
-            pass  # those that answered in time are worth having
         return Scrape(readings=list(readings.values()), silent=[pod.uid for pod in pods if pod.uid not in readings])
 
     async def _ask(self, pod: PodAddress) -> Reading | None:
-        host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
         try:
-            async with (
-                self._slots,
-                asyncio.timeout(self.timeout_seconds),
-                self.session.get(f"http://{host}:{self.port}{COUNTERS_PATH}", allow_redirects=False) as response,
-            ):
-                body = await _body(response) if response.status == 200 else b""
+            async with self._slots, asyncio.timeout(self.timeout_seconds):
+                body = await get_from_pod(self.session, ip=pod.ip, port=self.port, path=COUNTERS_PATH)
             counters = ServingCounters.model_validate_json(body)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValidationError):
+        except (*POD_ERRORS, ValidationError):
             return None
         # Addresses are re-used: a pod that came after the one we mean answers for itself.
         return Reading.of(pod.uid, counters) if counters.revision == pod.revision else None
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """The start of it: the pod may run the user's image and send anything."""
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(_MAX_BODY_BYTES):
-        body += chunk
-        if len(body) >= _MAX_BODY_BYTES:
-            break
-    return bytes(body)

@@ -7,6 +7,7 @@ import aiohttp
 from pydantic import ValidationError
 
 from aurora_controller.kube.clock import Clock
+from aurora_controller.kube.pod_http import POD_ERRORS, get_from_pod
 from aurora_runtime.contract import METRICS_PORT, PROGRESS_PATH, TrainingProgress
 
 INTERVAL_SECONDS: Final = 15.0
@@ -15,7 +16,6 @@ FIRST_RETRY_SECONDS: Final = 5.0
 """One that does not answer yet is asked again after so long, and ever more seldom: 5 s, 15 s, 45 s, …"""
 _LAST_RETRY_SECONDS: Final = 300.0
 _TIMEOUT_SECONDS: Final = 1.0
-_MAX_BODY_BYTES: Final = 4096
 _FORGET_AFTER_SECONDS: Final = 900.0
 
 
@@ -62,28 +62,13 @@ class HttpProgressReader:
         return progress
 
     async def _ask(self, pod_ip: str) -> TrainingProgress | None:
-        host = f"[{pod_ip}]" if ":" in pod_ip else pod_ip
         try:
-            async with (
-                self.clock.timeout(_TIMEOUT_SECONDS),
-                self.session.get(f"http://{host}:{self.port}{PROGRESS_PATH}", allow_redirects=False) as response,
-            ):
-                body = await _body(response) if response.status == 200 else b""
+            async with self.clock.timeout(_TIMEOUT_SECONDS):
+                body = await get_from_pod(self.session, ip=pod_ip, port=self.port, path=PROGRESS_PATH)
             return TrainingProgress.model_validate_json(body)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValidationError):
-            # A pod that is starting, ending or behind a NetworkPolicy. Its progress is nice to have and no more.
-            return None
+        except (*POD_ERRORS, ValidationError):
+            return None  # progress is nice to have and no more
 
     def _forget_old(self, now: float) -> None:
         for uid in [uid for uid, answer in self._answers.items() if now - answer.asked_at > _FORGET_AFTER_SECONDS]:
             del self._answers[uid]
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """Empty when it is too long: the pod may run the user's image and send anything."""
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(_MAX_BODY_BYTES):
-        body += chunk
-        if len(body) > _MAX_BODY_BYTES:
-            return b""
-    return bytes(body)
