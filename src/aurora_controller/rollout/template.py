@@ -13,6 +13,7 @@ from typing import Any, Final
 from aurora_controller.api import labels
 from aurora_controller.api.v1alpha1.mldeployment import MLDeployment
 from aurora_controller.kube.meta import Manifest, annotations_of, labels_of
+from aurora_controller.kube.pod_security import restricted_container, restricted_pod
 from aurora_controller.rollout.revision import Revision
 from aurora_runtime.contract import (
     API_KEYS_MOUNT_PATH,
@@ -27,7 +28,6 @@ from aurora_runtime.contract import (
     Variable,
 )
 
-USER_ID: Final = 65532
 DRAIN_SECONDS: Final = 10
 """How long a server goes on after SIGTERM, so that routers notice that its endpoint is gone."""
 TERMINATION_GRACE_SECONDS: Final = 60
@@ -100,14 +100,7 @@ def render(deployment: MLDeployment, revision: Revision) -> dict[str, Any]:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER_ID,
-            "runAsGroup": USER_ID,
-            "fsGroup": USER_ID,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": restricted_pod(),
         "containers": [_server(metadata.namespace, model, revision)],
         "volumes": [
             {"name": "store", "persistentVolumeClaim": {"claimName": revision.claim_name}},
@@ -143,11 +136,7 @@ def _server(namespace: str, model: str, revision: Revision) -> dict[str, Any]:
         "startupProbe": _probe("/v2/health/ready", period=1, failures=600),
         "readinessProbe": _probe("/v2/health/ready", period=2, failures=3),
         "livenessProbe": _probe("/v2/health/live", period=10, failures=6),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": restricted_container(),
         "terminationMessagePath": TERMINATION_MESSAGE_PATH,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [

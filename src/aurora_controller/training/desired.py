@@ -12,6 +12,7 @@ from aurora_controller.api.v1alpha1.kinds import ML_MODEL_VERSION, ML_TRAINING_J
 from aurora_controller.api.v1alpha1.mltrainingjob import MLTrainingJob, Run
 from aurora_controller.kube.meta import JOB, Manifest, annotations_of
 from aurora_controller.kube.ownership import child_name, owner_reference
+from aurora_controller.kube.pod_security import restricted_container, restricted_pod
 from aurora_controller.kube.quantity import parse_quantity
 from aurora_controller.training.inputs import fingerprint, job_uid_of, run_id
 from aurora_controller.training.observation import Observation, version_name
@@ -29,7 +30,6 @@ from aurora_runtime.contract import (
     VersionFacts,
 )
 
-USER_ID: Final = 65532
 _STORE_VOLUME: Final = "store"
 _SCRATCH_VOLUME: Final = "scratch"
 _THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -186,14 +186,7 @@ def _pod_spec(observed: Observation, run: Run) -> dict[str, Any]:
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER_ID,
-            "runAsGroup": USER_ID,
-            "fsGroup": USER_ID,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": restricted_pod(),
         "containers": [_trainer_container(observed, run)],
         "volumes": [
             {"name": _STORE_VOLUME, "persistentVolumeClaim": {"claimName": job.spec.storage.claim_name}},
@@ -216,11 +209,7 @@ def _trainer_container(observed: Observation, run: Run) -> dict[str, Any]:
         ],
         "ports": [{"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT, "protocol": "TCP"}],
         "resources": job.spec.resources.to_json(),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": restricted_container(),
         "terminationMessagePath": TERMINATION_MESSAGE_PATH,
         "terminationMessagePolicy": "File",
         "volumeMounts": [
