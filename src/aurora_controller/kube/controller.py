@@ -34,9 +34,9 @@ from aurora_controller.kube.failure import (
     tells_reason,
 )
 from aurora_controller.kube.merge_patch import merge_patch
-from aurora_controller.kube.meta import Kind, Manifest, ObjectKey, is_deleting, key_of
+from aurora_controller.kube.meta import Manifest, is_deleting, key_of
 from aurora_controller.kube.metrics import QUEUES, ReconcileMetrics, WorkQueueMetrics
-from aurora_controller.kube.reconcile import EventNote, PatchStatus, Plan, Reconciler, Request, Watch
+from aurora_controller.kube.reconcile import EventNote, ObjectReader, PatchStatus, Plan, Reconciler, Request, Watch
 from aurora_controller.kube.workqueue import LOW_PRIORITY, NORMAL_PRIORITY, ShutDown, WorkQueue
 
 DEFAULT_RECONCILE_TIMEOUT_SECONDS: Final = 120.0
@@ -46,10 +46,6 @@ _RETELL_SECONDS: Final = 10.0
 """Between two messages of one reason: one that differs at each try must not become a write at each try."""
 
 log = structlog.get_logger(__name__)
-
-
-class ObjectReader(Protocol):
-    def get(self, kind: Kind, key: ObjectKey) -> Manifest | None: ...
 
 
 class OwnWrites(Protocol):

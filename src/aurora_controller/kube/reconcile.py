@@ -105,6 +105,14 @@ class Watch:
     label_selector: str = ""
 
 
+class ObjectReader(Protocol):
+    """What a reconciler observes: ``kube/cache.py``, as far as it needs it. What it hands out is read-only."""
+
+    def get(self, kind: Kind, key: ObjectKey) -> Manifest | None: ...
+    def list(self, kind: Kind, namespace: str | None = None) -> Sequence[Manifest]: ...
+    def with_label(self, kind: Kind, label: str, value: str, namespace: str | None = None) -> Sequence[Manifest]: ...
+
+
 class Reconciler(Protocol[Observed]):
     """Brings objects of one kind to their desired state. ``plan`` is pure."""
 

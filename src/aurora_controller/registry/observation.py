@@ -6,7 +6,7 @@ must not keep a model from being told about all the others.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,19 +14,11 @@ from aurora_controller.api import labels
 from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB
 from aurora_controller.api.v1alpha1.mlmodel import MLModel
 from aurora_controller.api.v1alpha1.mltrainingjob import RunPhase
-from aurora_controller.kube.meta import Kind, Manifest, ObjectKey, is_deleting, key_of, uid_of
-from aurora_controller.kube.reconcile import Request, Stalled
+from aurora_controller.kube.meta import Manifest, ObjectKey, is_deleting, key_of, uid_of
+from aurora_controller.kube.reconcile import ObjectReader, Request, Stalled
 
 STABLE = "stable"
 CANARY = "canary"
-
-
-class ObjectReader(Protocol):
-    """What this package asks of ``kube/cache.py``. What it hands out is read-only."""
-
-    def get(self, kind: Kind, key: ObjectKey) -> Manifest | None: ...
-    def list(self, kind: Kind, namespace: str | None = None) -> Sequence[Manifest]: ...
-    def with_label(self, kind: Kind, label: str, value: str, namespace: str | None = None) -> Sequence[Manifest]: ...
 
 
 @dataclass(frozen=True, kw_only=True)

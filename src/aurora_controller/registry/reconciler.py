@@ -8,9 +8,9 @@ from typing import Protocol
 from aurora_controller.api import labels
 from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB
 from aurora_controller.kube.meta import Kind, Manifest, ObjectKey, PolicyRule, key_of
-from aurora_controller.kube.reconcile import Create, PatchStatus, Plan, Request, Watch, Write
+from aurora_controller.kube.reconcile import Create, ObjectReader, PatchStatus, Plan, Request, Watch, Write
 from aurora_controller.registry.aliases import have_moved
-from aurora_controller.registry.observation import ObjectReader, Observation, observe
+from aurora_controller.registry.observation import Observation, observe
 from aurora_controller.registry.states import READY, version_status
 from aurora_controller.registry.status import aliases_of, model_status
 

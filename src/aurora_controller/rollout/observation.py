@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -26,7 +26,7 @@ from aurora_controller.kube.meta import (
     labels_of,
 )
 from aurora_controller.kube.ownership import child_name, controller_of, is_controlled_by
-from aurora_controller.kube.reconcile import Request, Stalled, Waiting
+from aurora_controller.kube.reconcile import ObjectReader, Request, Stalled, Waiting
 from aurora_controller.rollout.health import Trouble, claim_trouble, is_ready, pods_trouble, workload_trouble
 from aurora_controller.rollout.revision import Revision
 from aurora_controller.rollout.target import Catalogue, ModelVersion, catalogue
@@ -37,14 +37,6 @@ CHILD_KINDS: Final = (DEPLOYMENT, SERVICE, INGRESS, POD_DISRUPTION_BUDGET)
 SERVICE_NAME: Final = "kubernetes.io/service-name"
 """Label of an EndpointSlice: the Service that it belongs to."""
 _PREDECESSOR_RETRY_SECONDS: Final = 2.0
-
-
-class ObjectReader(Protocol):
-    """What this package asks of ``kube/cache.py``. What it hands out is read-only."""
-
-    def get(self, kind: Kind, key: ObjectKey) -> Manifest | None: ...
-    def list(self, kind: Kind, namespace: str | None = None) -> Sequence[Manifest]: ...
-    def with_label(self, kind: Kind, label: str, value: str, namespace: str | None = None) -> Sequence[Manifest]: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,7 @@ from aurora_controller.kube.meta import (
     key_of,
     labels_of,
 )
-from aurora_controller.kube.reconcile import PatchStatus, Plan, Request, Waiting, Watch
+from aurora_controller.kube.reconcile import ObjectReader, PatchStatus, Plan, Request, Waiting, Watch
 from aurora_controller.rollout.conditions import READY, blocked, obstacle_of
 from aurora_controller.rollout.counting import (
     LOOK_APART_SECONDS,
@@ -51,7 +51,6 @@ from aurora_controller.rollout.health import Trouble
 from aurora_controller.rollout.observation import (
     Keys,
     Live,
-    ObjectReader,
     Observation,
     catalogue_of,
     children_of,

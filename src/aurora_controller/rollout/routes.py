@@ -6,7 +6,7 @@ from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT
 from aurora_controller.api.v1alpha1.mldeployment import Routing, RoutingType
 from aurora_controller.kube.meta import INGRESS, Manifest, ObjectKey, is_deleting, key_of
 from aurora_controller.kube.ownership import is_controlled_by
-from aurora_controller.rollout.observation import ObjectReader
+from aurora_controller.kube.reconcile import ObjectReader
 from aurora_controller.traffic.router import RouteKey, Router, model_path
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from pydantic import ValidationError
 
@@ -22,19 +21,11 @@ from aurora_controller.kube.meta import (
     uid_of,
 )
 from aurora_controller.kube.ownership import controller_of, is_controlled_by
-from aurora_controller.kube.reconcile import Request, Stalled
+from aurora_controller.kube.reconcile import ObjectReader, Request, Stalled
 from aurora_controller.training.inputs import answers, inputs_of, job_uid_of
 from aurora_controller.training.pods import is_finished, is_live, is_of_run, is_running
 from aurora_controller.training.progress import ProgressReader
 from aurora_runtime.contract import TrainingInputs, TrainingProgress
-
-
-class ObjectReader(Protocol):
-    """What this package asks of ``kube/cache.py``. What it hands out is read-only."""
-
-    def get(self, kind: Kind, key: ObjectKey) -> Manifest | None: ...
-    def list(self, kind: Kind, namespace: str | None = None) -> Sequence[Manifest]: ...
-    def with_label(self, kind: Kind, label: str, value: str, namespace: str | None = None) -> Sequence[Manifest]: ...
 
 
 def version_name(model: str, number: int) -> str:

@@ -19,11 +19,11 @@ from aurora_controller.kube.meta import (
     key_of,
     labels_of,
 )
-from aurora_controller.kube.reconcile import Delete, PatchStatus, Plan, Request, Watch, Write
+from aurora_controller.kube.reconcile import Delete, ObjectReader, PatchStatus, Plan, Request, Watch, Write
 from aurora_controller.training.decision import DONE
 from aurora_controller.training.desired import trainer_job_name
 from aurora_controller.training.lifecycle import decide
-from aurora_controller.training.observation import ObjectReader, Observation, observe
+from aurora_controller.training.observation import Observation, observe
 from aurora_controller.training.pods import ended_at
 from aurora_controller.training.progress import ProgressReader
 from aurora_controller.training.status import SUCCEEDED_CONDITION, events_of, next_status
