@@ -20,33 +20,6 @@ from aurora_controller.api.model import (
 from aurora_controller.api.validation import IMMUTABLE_MODEL_NAME, NAME, rules
 
 
-class Dataset(StrEnum):
-    """Built-in datasets."""
-
-    SYNTHETIC = "synthetic"
-    CALIFORNIA_HOUSING = "california-housing"
-    DIABETES = "diabetes"
-    IRIS = "iris"
-    WINE = "wine"
-    BREAST_CANCER = "breast_cancer"
-    DIGITS = "digits"
-
-
-class Algorithm(StrEnum):
-    """Estimator families; the task decides between regressor and classifier."""
-
-    RANDOM_FOREST = "random_forest"
-    EXTRA_TREES = "extra_trees"
-    GRADIENT_BOOSTING = "gradient_boosting"
-    HIST_GRADIENT_BOOSTING = "hist_gradient_boosting"
-    LINEAR = "linear"
-    RIDGE = "ridge"
-    LOGISTIC = "logistic"
-    KNN = "knn"
-    SVM = "svm"
-    MLP = "mlp"
-
-
 class Task(StrEnum):
     """What is predicted: a number or a class."""
 

@@ -2,13 +2,12 @@
 
 from typing import Final
 
-from aurora_controller.api.schema import CustomResource, PrinterColumn, custom_resource_definition
+from aurora_controller.api.schema import CustomResource, PrinterColumn
 from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB
 from aurora_controller.api.v1alpha1.mldeployment import MLDeployment
 from aurora_controller.api.v1alpha1.mlmodel import MLModel
 from aurora_controller.api.v1alpha1.mlmodelversion import MLModelVersion
 from aurora_controller.api.v1alpha1.mltrainingjob import MLTrainingJob
-from aurora_controller.kube.meta import Manifest
 
 _AGE: Final = PrinterColumn(
     name="Age", type="date", path=".metadata.creationTimestamp", description="When the object was created."
@@ -85,7 +84,3 @@ CUSTOM_RESOURCES: Final = (
         ),
     ),
 )
-
-
-def custom_resource_definitions() -> tuple[Manifest, ...]:
-    return tuple(custom_resource_definition(resource) for resource in CUSTOM_RESOURCES)
