@@ -16,6 +16,7 @@ from typing import Any
 Manifest = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
 CONTROLLER_NAMESPACE = "aurora-system"
+CONTROLLER_PODS = "app.kubernetes.io/name=aurora-controller"
 CONTROLLER_USER = f"system:serviceaccount:{CONTROLLER_NAMESPACE}:aurora-controller"
 
 
@@ -194,11 +195,15 @@ class Cluster:
         subprocess.run([str(script), namespace], check=True, capture_output=True, env=env, timeout=60)
 
     def configure_controller(self, **variables: str) -> None:
-        """Sets variables of the controller and waits until it runs, newly started, with them."""
+        """Sets variables of the controller and waits until it runs, newly started, with them, and alone."""
         target = ("-n", CONTROLLER_NAMESPACE, "deployment/aurora-controller")
         self.kubectl("set", "env", *target, *(f"{name}={value}" for name, value in variables.items()))
         self.kubectl("rollout", "restart", *target)
         self.kubectl("rollout", "status", *target, "--timeout=120s")
+        # A rollout is over when the new pod is ready: an old one that is ending may still lead, with the old variables.
+        for pod in self.objects(CONTROLLER_NAMESPACE, "pods", CONTROLLER_PODS):
+            if "deletionTimestamp" in pod["metadata"]:
+                self.wait_gone(CONTROLLER_NAMESPACE, "pod", pod["metadata"]["name"], seconds=60)
 
     def writes_by_controller(self, since: int) -> list[str]:
         """The controller's writes after this position of the audit log, Lease excepted: verb, resource, object."""

@@ -8,7 +8,7 @@ from typing import Self
 
 import pytest
 
-from tests.e2e.cluster import CONTROLLER_NAMESPACE, Cluster
+from tests.e2e.cluster import CONTROLLER_NAMESPACE, CONTROLLER_PODS, Cluster
 from tests.e2e.stories import TINY_ROW, Model, Service
 from tests.e2e.traffic import ask_until
 
@@ -54,7 +54,7 @@ class Killer:
 
     def _kill(self) -> None:
         """The process, on the node, and its pod with it: a restart in place would be delayed more and more."""
-        pods = self._cluster.objects(CONTROLLER_NAMESPACE, "pods", "app.kubernetes.io/name=aurora-controller")
+        pods = self._cluster.objects(CONTROLLER_NAMESPACE, "pods", CONTROLLER_PODS)
         command = ["docker", "exec", self._cluster.node, "pkill", "-9", "-f", "aurora_controller"]
         if subprocess.run(command, check=False, capture_output=True, timeout=30).returncode != 0:
             return
