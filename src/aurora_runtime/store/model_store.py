@@ -76,7 +76,7 @@ class ModelStore:
         """
         target = layout.version_folder(self.root, model, version)
         folder = layout.staged_version_folder(self.root, model, run_id, secrets.token_hex(6))
-        self._refuse_taken(model, version, target)
+        self.check_free(model, version)
         self._begin(folder, run_id)
         try:
             descriptor, digest = self._fill(Staging(folder=folder, disk=self.disk), model, version, write)
@@ -86,6 +86,14 @@ class ModelStore:
             raise
         self.sync(model)
         return PublishedVersion(descriptor=descriptor, digest=digest, path=target)
+
+    def check_free(self, model: str, version: int) -> None:
+        """Raises VersionExists when the number is taken, whatever lies there."""
+        target = layout.version_folder(self.root, model, version)
+        with storage_errors(target):
+            taken = os.path.lexists(target)
+        if taken:
+            raise VersionExists(model=model, version=version, highest=self.highest(model))
 
     def check_writable(self, *, model: str, run_id: str) -> None:
         """Removes leftovers and makes sure that this run could begin to publish. Raises StorageUnavailable."""
@@ -203,12 +211,6 @@ class ModelStore:
                 is_old = now - _last_change(entry) > LEFTOVER_AGE_SECONDS
                 if entry != own and (is_old or layout.run_id_of_staged(entry.name) == run_id):
                     self.disk.remove_tree(entry)
-
-    def _refuse_taken(self, model: str, version: int, target: Path) -> None:
-        with storage_errors(target):
-            taken = os.path.lexists(target)
-        if taken:
-            raise VersionExists(model=model, version=version, highest=self.highest(model))
 
     def _fill(
         self, staging: Staging, model: str, version: int, write: Callable[[Staging], Draft]

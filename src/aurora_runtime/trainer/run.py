@@ -48,6 +48,7 @@ def _run(task: TrainingTask, *, store: ModelStore, clock: Clock, cores: int, pro
             highest_version=store.highest(task.model),
         )
     # Better now than after an hour of fitting.
+    store.check_free(task.model, task.version)
     store.check_writable(model=task.model, run_id=task.run_id)
     published = train(task, store=store, clock=clock, cores=cores, progress=progress)
     return _success(task, published, message="")
@@ -62,20 +63,20 @@ def _check_names(task: TrainingTask, store: ModelStore) -> None:
 
 
 def _published_by_this_run(store: ModelStore, task: TrainingTask) -> PublishedVersion | None:
-    """The task's version, when an earlier attempt of this run published it. Raises VersionExists when another did, or
-    when its bytes are not what was published: a number whose bytes went bad is not used again."""
+    """The task's version, when an earlier attempt of this run published it and its bytes are still what they were."""
     try:
         published = store.open(task.model, task.version)
-        if published.descriptor.run_id == task.run_id:
-            store.verify(published)
-            # The attempt that published it may have died before the name was safe.
-            store.sync(task.model)
-            return published
+        if published.descriptor.run_id != task.run_id:
+            return None
+        store.verify(published)
     except ModelNotFound:
         return None
     except ArtifactRefused as error:
         log.warning("version is damaged", model=task.model, version=task.version, reason=str(error))
-    raise VersionExists(model=task.model, version=task.version, highest=store.highest(task.model))
+        return None
+    # The attempt that published it may have died before the name was safe.
+    store.sync(task.model)
+    return published
 
 
 def _success(task: TrainingTask, published: PublishedVersion, *, message: str) -> TrainingReport:

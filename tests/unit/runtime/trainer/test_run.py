@@ -235,6 +235,21 @@ def test_inputs_are_compared_as_values_through_todays_schema(store: ModelStore) 
     assert run_task(store, reusing_task()).outcome is Outcome.REUSED
 
 
+def test_a_version_is_reused_even_when_the_number_that_was_asked_for_is_taken(store: ModelStore) -> None:
+    """As when the registry was lost and counts from 1 again: one attempt is enough."""
+    run_task(store, a_task(version=1))
+    report = run_task(store, reusing_task(version=1))
+    assert report.outcome is Outcome.REUSED
+    assert report.facts is not None
+    assert report.facts.version == 1
+
+
+def test_a_taken_number_without_a_reusable_version_is_still_taken(store: ModelStore) -> None:
+    run_task(store, a_task(version=1, trained_by=TrainedBy(namespace="default", name="another-job")))
+    report = run_task(store, reusing_task(version=1))
+    assert report.outcome is Outcome.VERSION_TAKEN
+
+
 def test_nothing_is_reused_unless_the_task_says_so(store: ModelStore) -> None:
     run_task(store, a_task())
     report = run_task(store, reusing_task(may_reuse=False))
