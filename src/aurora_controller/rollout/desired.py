@@ -85,11 +85,13 @@ def _workload(observed: Observation, state: State, world: World, name: str) -> C
     """None for a revision that is leaving and whose Deployment is gone already."""
     live = observed.live.get(name)
     frozen = live.frozen if live is not None else None
-    if frozen is None:
-        revision = _remade(observed, state, name)
-        if revision is None:
-            return None
+    known = next((one for one in (state.stable, state.canary) if one is not None and one.name == name), None)
+    if known is not None and (frozen is None or known.image not in {"", frozen.revision.image}):
+        # It was deleted, or its annotation was; or it never served and another image mends it (``plan.py``).
+        revision = known if known.image else known.today(observed.runtime_image)
         frozen = Frozen(revision=revision, template=render(observed.deployment, revision))
+    if frozen is None:
+        return None
     revision = frozen.revision
     metadata = _metadata(observed, workload_name(observed, name))
     metadata["labels"] |= {
@@ -113,12 +115,6 @@ def _workload(observed: Observation, state: State, world: World, name: str) -> C
         },
     }
     return Child(kind=DEPLOYMENT, manifest=manifest)
-
-
-def _remade(observed: Observation, state: State, name: str) -> Revision | None:
-    """The revision as the state remembers it: its Deployment was deleted, or its annotation destroyed."""
-    known = next((one for one in (state.stable, state.canary) if one is not None and one.name == name), None)
-    return known if known is None or known.image else known.today(observed.runtime_image)
 
 
 def _keys_secret(observed: Observation, live: Live | None) -> str:

@@ -27,6 +27,11 @@ class RevisionFacts:
     """Whether it is available, or was once, as its Deployment tells."""
     is_crashing: bool = False
 
+    @property
+    def has_served(self) -> bool:
+        """Whether requests may have reached it: such a revision is not replaced without a rollout."""
+        return self.is_available or (self.ready > 0 and not self.is_crashing)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:

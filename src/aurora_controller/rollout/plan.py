@@ -123,7 +123,7 @@ def _repaired(state: State, facts: Facts, now: datetime) -> State:
 
 def _noted(state: State, facts: Facts, now: datetime) -> State:
     """What time and pods tell, whatever the phase."""
-    available = state.was_available or (state.stable is not None and facts.stable.is_available)
+    available = state.was_available or (state.stable is not None and facts.stable.has_served)
     lost_since = None
     if available and state.phase not in SWITCHED and facts.stable.ready == 0:
         lost_since = state.stable_lost_since or now
@@ -173,6 +173,7 @@ def _is_pinned(state: State, target: Revision, facts: Facts) -> bool:
 
 def _first_start(state: State, facts: Facts, now: datetime) -> Step:
     """Nothing was ever available: what is asked for now takes the place directly."""
+    state = _with_todays_image(state, facts)
     stable, target, first = state.stable, facts.target, facts.first
     # A first rollout may begin with another revision than the target, such as the champion: it has its chance.
     has_its_chance = (
@@ -189,6 +190,15 @@ def _first_start(state: State, facts: Facts, now: datetime) -> Step:
     replaced = replace(state, stable=successor, rollout=state.rollout + 1)
     replaced = replaced.enter(RolloutPhase.STARTING, now, decision="The first revision became available.")
     return Step(state=replaced, ended=(entry,), is_opening=True)
+
+
+def _with_todays_image(state: State, facts: Facts) -> State:
+    """What held a first revision up may be the image of an earlier controller."""
+    stable = state.stable
+    today = next((one for one in (facts.first, facts.target) if one and stable and one.name == stable.name), None)
+    if today is None or stable is None or today.image == stable.image:
+        return state
+    return replace(state, stable=replace(stable, image=today.image))
 
 
 def _idle(state: State, now: datetime) -> State:

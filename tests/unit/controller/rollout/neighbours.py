@@ -72,6 +72,8 @@ class Neighbours:
     """What keeps Deployments from making pods."""
     started: set[str] = field(default_factory=set)
     """Uids of pods that had the time to start."""
+    ready_since: dict[str, datetime] = field(default_factory=dict)
+    """By pod uid."""
     _made: int = 0
 
     def act(self) -> None:
@@ -84,7 +86,7 @@ class Neighbours:
         self._slice_endpoints()
 
     def next_change(self) -> float:
-        """Seconds until a pod starts or crashes."""
+        """Seconds until a pod starts, crashes or becomes available."""
         changes = [1000.0]
         for pod in self._list(POD):
             behaviour = self._behaviour_of(pod)
@@ -92,7 +94,15 @@ class Neighbours:
                 changes.append(1.0 if self._age_of(pod) < 6 else 1000.0)
             elif uid_of(pod) not in self.started:
                 changes.append(max(1.0, behaviour.starts_after - self._age_of(pod)))
+        changes += [left for workload in self._list(DEPLOYMENT) if (left := self._until_available(workload)) > 0]
         return min(changes)
+
+    def _until_available(self, workload: Manifest) -> float:
+        """Seconds until all its ready pods have been ready for ``minReadySeconds``."""
+        since = [self.ready_since[uid_of(pod)] for pod in self._pods_of(workload) if uid_of(pod) in self.ready_since]
+        needed = float(workload["spec"]["minReadySeconds"])
+        left = [needed - (self.clock.at - moment).total_seconds() for moment in since]
+        return max([0.0, *left])
 
     def _list(self, kind: Kind) -> list[Manifest]:
         return list(self.cluster.cache.list(kind, NAMESPACE))
@@ -155,6 +165,10 @@ class Neighbours:
             last = end if restarts else {}
         elif restarts:
             is_ready, last = True, end
+        if not is_ready:
+            self.ready_since.pop(uid_of(pod), None)
+        else:
+            self.ready_since.setdefault(uid_of(pod), self.clock.at)
         fresh = a_server_pod(
             "any",
             ready=is_ready,
@@ -182,7 +196,7 @@ class Neighbours:
             "observedGeneration": workload["metadata"]["generation"],
             "replicas": len(mine),
             "readyReplicas": ready,
-            "availableReplicas": ready,
+            "availableReplicas": 0 if self._until_available(workload) > 0 else ready,
         }
         self._patch(workload, status)
 

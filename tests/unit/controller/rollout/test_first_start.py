@@ -102,6 +102,30 @@ async def test_once_it_was_available_its_successor_is_a_canary_even_when_it_is_b
     assert world.status["stable"]["version"] == 1
 
 
+async def test_what_was_ready_for_a_moment_is_not_replaced_directly() -> None:
+    """Ready means that requests may come: a change right after it opens a canary, and nobody loses an answer."""
+    world = World()
+    await world.run(10, until=lambda: world.condition("Ready")["status"] == "True")
+    world.publish(2)
+    await world.settle()
+    assert world.status["stable"]["version"] == 1
+    await world.run(20, until=lambda: world.phase == "Canary")
+    assert world.status["canary"]["version"] == 2
+
+
+async def test_an_upgraded_controller_mends_a_first_revision_that_its_own_image_held_up() -> None:
+    world = World()
+    world.neighbours.behaviours["1"] = Behaviour(waits_for="ErrImagePull")
+    await world.run(5)
+    world.runtime_image = "aurora-runtime:2"
+    world.restart()
+    await world.run(5)
+    template = world.workload(world.revision("stable"))["spec"]["template"]
+    assert template["spec"]["containers"][0]["image"] == "aurora-runtime:2"
+    assert world.status["stable"]["image"] == "aurora-runtime:2"
+    assert world.status["rollout"] == 1
+
+
 async def test_without_history_git_says_what_is_stable_and_the_target_is_its_canary() -> None:
     world = World(versions=(1, 2, 3), stable_version=2)
     await world.run(20, until=lambda: world.phase == "Canary")
