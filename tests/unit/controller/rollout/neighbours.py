@@ -100,7 +100,7 @@ class Neighbours:
     def _until_available(self, workload: Manifest) -> float:
         """Seconds until all its ready pods have been ready for ``minReadySeconds``."""
         since = [self.ready_since[uid_of(pod)] for pod in self._pods_of(workload) if uid_of(pod) in self.ready_since]
-        needed = float(workload["spec"]["minReadySeconds"])
+        needed = float(workload["spec"].get("minReadySeconds", 0))
         left = [needed - (self.clock.at - moment).total_seconds() for moment in since]
         return max([0.0, *left])
 
