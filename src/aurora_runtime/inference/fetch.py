@@ -1,6 +1,7 @@
 """Store → private local copy, verified on the way; a storage that fails is asked again until it answers."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, Literal
@@ -14,6 +15,7 @@ from aurora_runtime.store.model_store import LocalModel, ModelStore
 log = structlog.get_logger(__name__)
 FIRST_DELAY_SECONDS: Final = 1.0
 LONGEST_DELAY_SECONDS: Final = 30.0
+PROGRESS_SECONDS: Final = 3.0
 
 Version = int | Literal["latest"]
 
@@ -62,13 +64,14 @@ def _fetch_once(store: ModelStore, model: str, version: Version, digest: str | N
 
 
 class Progress:
-    """Logs each further tenth of the bytes."""
+    """Logs how far the copy is, at most every PROGRESS_SECONDS. ``clock`` gives monotonic seconds."""
 
-    def __init__(self) -> None:
-        self._tenths = 0
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._logged_at = clock()
 
     def __call__(self, copied: int, total: int) -> None:
-        tenths = 10 * copied // max(total, 1)
-        if tenths > self._tenths:
-            self._tenths = tenths
-            log.info("fetched", percent=10 * tenths, copied_bytes=copied, total_bytes=total)
+        now = self._clock()
+        if now - self._logged_at >= PROGRESS_SECONDS:
+            self._logged_at = now
+            log.info("fetched so far", percent=100 * copied // max(total, 1), copied_bytes=copied, total_bytes=total)

@@ -165,13 +165,17 @@ class ModelStore:
         refuse_unlisted_files(published.path, published.descriptor.files)
         with storage_errors(destination):
             destination.mkdir(parents=True, exist_ok=True)
-        done = 0
+        total, done = published.descriptor.size_bytes, 0
+
+        def on_chunk(size: int) -> None:
+            nonlocal done
+            done += size
+            if on_progress is not None:
+                on_progress(done, total)
+
         try:
             for file in published.descriptor.files:
-                copy_verified(published.path, file, destination)
-                done += file.size_bytes
-                if on_progress is not None:
-                    on_progress(done, published.descriptor.size_bytes)
+                copy_verified(published.path, file, destination, on_chunk)
         except BaseException:
             for file in published.descriptor.files:
                 with suppress(OSError):

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -31,14 +32,22 @@ def read_small_file(path: Path, *, limit_bytes: int) -> bytes:
 
 def verify_file(folder: Path, file: StoredFile) -> None:
     """Reads a file to its end. Raises DigestMismatch, FileMissing, UnsafePath or StorageUnavailable."""
-    _read_through(folder, file, None)
+    _read_through(folder, file, lambda _: None)
 
 
-def copy_verified(folder: Path, file: StoredFile, destination: Path) -> None:
-    """Copies a file into the folder ``destination`` and raises as ``verify_file`` does, with the copy still there."""
+def copy_verified(folder: Path, file: StoredFile, destination: Path, on_chunk: Callable[[int], None]) -> None:
+    """Copies a file into the folder ``destination`` and raises as ``verify_file`` does, with the copy still there.
+
+    ``on_chunk`` gets the size of each part, in bytes, when it is copied.
+    """
     target = layout.file_in(destination, file.name)
     with storage_errors(target), target.open("wb") as copy:
-        _read_through(folder, file, copy)
+
+        def keep(chunk: bytes) -> None:
+            copy.write(chunk)
+            on_chunk(len(chunk))
+
+        _read_through(folder, file, keep)
 
 
 def refuse_unlisted_files(folder: Path, files: list[StoredFile]) -> None:
@@ -51,7 +60,7 @@ def refuse_unlisted_files(folder: Path, files: list[StoredFile]) -> None:
             raise UnexpectedFile(path=entry)
 
 
-def _read_through(folder: Path, file: StoredFile, copy: BinaryIO | None) -> None:
+def _read_through(folder: Path, file: StoredFile, take: Callable[[bytes], None]) -> None:
     """At most one chunk more than the listed size is read: a file that grows without end is refused, not followed."""
     path = layout.file_in(folder, file.name)
     hasher = Hasher()
@@ -60,8 +69,7 @@ def _read_through(folder: Path, file: StoredFile, copy: BinaryIO | None) -> None
     with source:
         while hasher.size_bytes <= file.size_bytes and (chunk := _read_chunk(source, path)):
             hasher.update(chunk)
-            if copy is not None:
-                copy.write(chunk)
+            take(chunk)
     if hasher.digest != file.sha256:
         raise DigestMismatch(path=path, expected=file.sha256, actual=hasher.digest)
 

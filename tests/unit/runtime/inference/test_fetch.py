@@ -2,7 +2,6 @@
 
 import errno
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,17 +85,24 @@ async def test_altered_bytes_are_refused_and_not_asked_for_again(store: ModelSto
         await fetched(store, tmp_path / "local", digest="sha256:" + "1" * 64)
 
 
-@pytest.mark.parametrize(
-    ("steps", "logged"),
-    [
-        pytest.param(
-            lambda told: [told(done, 1000) for done in range(0, 1001, 5)], list(range(10, 101, 10)), id="many"
-        ),
-        pytest.param(lambda told: [told(900, 1000), told(1000, 1000)], [90, 100], id="one large file"),
-        pytest.param(lambda told: [told(0, 0)], [], id="nothing to copy"),
-    ],
-)
-def test_progress_is_logged_by_tenths(steps: Callable[[Progress], object], logged: list[int]) -> None:
+def test_progress_is_logged_every_few_seconds_in_bytes_and_percent() -> None:
+    now = [0.0]
     with capture_logs() as logs:
-        steps(Progress())
-    assert [line["percent"] for line in logs] == logged
+        progress = Progress(clock=lambda: now[0])
+        for second in range(8):
+            now[0] = float(second)
+            progress(100 * second, 1000)
+    assert [(line["percent"], line["copied_bytes"], line["total_bytes"]) for line in logs] == [
+        (30, 300, 1000),
+        (60, 600, 1000),
+    ]
+
+
+def test_progress_within_one_large_file_is_told(store: ModelStore, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    local = store.fetch(
+        model=MODEL, version=1, destination=tmp_path / "local", on_progress=lambda *step: told.append(step)
+    )
+    size = local.descriptor.size_bytes
+    assert told[-1] == (size, size)
+    assert told == sorted(told)
