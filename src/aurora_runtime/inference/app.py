@@ -13,8 +13,10 @@ import structlog
 from aiohttp import web
 
 from aurora_runtime.contract import COUNTERS_PATH
+from aurora_runtime.inference.access_log import AccessLog
 from aurora_runtime.inference.auth import ApiKeys
 from aurora_runtime.inference.fetch import fetch
+from aurora_runtime.inference.libraries import check_libraries
 from aurora_runtime.inference.listener import listening
 from aurora_runtime.inference.metrics import ServerMetrics
 from aurora_runtime.inference.model import LoadedModel
@@ -32,7 +34,7 @@ T = TypeVar("T")
 async def serve(settings: InferenceSettings, *, stop: asyncio.Event, hasten: asyncio.Event) -> None:
     """Serves until ``stop``, drains until ``hasten`` or the time is over, returns when the last request is answered.
 
-    Raises ArtifactRefused, ModelNotFound and GoldenRowsDiffer when there is nothing that may be served.
+    Raises ArtifactRefused, ModelNotFound, LibrariesDiffer and GoldenRowsDiffer when nothing may be served.
     """
     known_version = settings.version if isinstance(settings.version, int) else None
     metrics = ServerMetrics(model=settings.model, version=known_version, revision=settings.revision)
@@ -40,7 +42,15 @@ async def serve(settings: InferenceSettings, *, stop: asyncio.Event, hasten: asy
         scratch = running.enter_context(tempfile.TemporaryDirectory(prefix="aurora-", ignore_cleanup_errors=True))
         workers = await running.enter_async_context(Workers(threads=settings.threads, limit=settings.queue_limit))
         keys = await running.enter_async_context(_fresh_keys(settings.api_keys_dir))
-        routes = Routes(name=settings.model, revision=settings.revision, keys=keys, workers=workers, metrics=metrics)
+        routes = Routes(
+            name=settings.model,
+            revision=settings.revision,
+            keys=keys,
+            workers=workers,
+            metrics=metrics,
+            body_seconds=settings.body_timeout_seconds,
+            access_log=AccessLog(share=settings.access_log_share),
+        )
         metrics.queue_depth = lambda: workers.waiting
         await running.enter_async_context(
             listening(metrics_app(metrics), name="metrics", host=settings.host, port=settings.metrics_port)
@@ -52,6 +62,7 @@ async def serve(settings: InferenceSettings, *, stop: asyncio.Event, hasten: asy
                 host=settings.host,
                 port=settings.port,
                 finished=routes.finished,
+                idle_seconds=settings.idle_timeout_seconds,
             )
         )
 
@@ -78,6 +89,7 @@ async def _load(settings: InferenceSettings, metrics: ServerMetrics, workers: Wo
         destination=scratch / "model",
         workers=workers,
     )
+    check_libraries(local.descriptor, policy=settings.library_versions)
     model = await workers.run(LoadedModel.load, local)
     # What is here now stays: the collector need not look at it again while requests wait.
     gc.collect()

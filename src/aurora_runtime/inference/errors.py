@@ -3,14 +3,19 @@
 InferenceError
 ├── InvalidSettings      a flag or variable that no server can use
 ├── GoldenRowsDiffer     the model computes otherwise than it did at training: it must not serve
+├── LibrariesDiffer      the libraries here may not load what those at training wrote
 ├── InvalidRequest       the client must change its request
 │   └── InvalidTensor
 ├── Unauthorized
+├── TooManyFailures      so many times that the client should wait
+├── TooSlow              the body does not come
 ├── NotFound             another model, or another version of it
 ├── UnsupportedMedia
 ├── NotReady             time will help
 └── TooBusy
 """
+
+from collections.abc import Mapping
 
 
 class InferenceError(Exception):
@@ -32,6 +37,14 @@ class GoldenRowsDiffer(InferenceError):
         super().__init__(f"golden row {row}: output '{output}' was {expected} at training and is {actual} here")
 
 
+class LibrariesDiffer(InferenceError):
+    """The model was written by libraries that those here need not understand."""
+
+    def __init__(self, *, differences: Mapping[str, tuple[str, str]]) -> None:
+        told = ", ".join(f"{name} {then} at training and {here} here" for name, (then, here) in differences.items())
+        super().__init__(f"libraries differ: {told}")
+
+
 class InvalidRequest(InferenceError):
     """The client must change its request."""
 
@@ -51,6 +64,21 @@ class Unauthorized(InferenceError):
         super().__init__(
             f"API key {reason}: send 'Authorization: Bearer <key>' or 'X-API-Key: <key>' with a key of this model"
         )
+
+
+class TooManyFailures(InferenceError):
+    """One more request without a valid key from an address that had too many of them."""
+
+    def __init__(self, *, retry_after_seconds: int) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(f"too many requests without a valid API key: try again in {retry_after_seconds} s")
+
+
+class TooSlow(InferenceError):
+    """The body of a request was not complete in time."""
+
+    def __init__(self, *, seconds: float) -> None:
+        super().__init__(f"body: expected within {seconds:g} s of its head")
 
 
 class NotFound(InferenceError):

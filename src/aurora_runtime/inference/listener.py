@@ -16,6 +16,8 @@ FINISH_SECONDS: Final = 30.0
 """How long requests in flight may take to finish once nobody can connect any more."""
 CLOSE_SECONDS: Final = 1.0
 """How long connections may take to close after that."""
+IDLE_SECONDS: Final = 75.0
+"""Longer than NGINX keeps a connection to its upstream (60 s): the side that sends requests should close first."""
 _BACKLOG: Final = 1024
 
 
@@ -50,11 +52,18 @@ async def _at_once() -> None:
 
 @asynccontextmanager
 async def listening(
-    app: web.Application, *, name: str, host: str, port: int, finished: Callable[[], Awaitable[None]] = _at_once
+    app: web.Application,
+    *,
+    name: str,
+    host: str,
+    port: int,
+    finished: Callable[[], Awaitable[None]] = _at_once,
+    idle_seconds: float = IDLE_SECONDS,
 ) -> AsyncIterator[None]:
     """Serves inside the block. At its end no connection is taken, and what is in flight may finish.
 
     ``finished`` returns when nothing is in flight. aiohttp waits for handlers too, but reads no more of their bodies.
+    A connection that sends no complete request head for ``idle_seconds`` is closed.
     """
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=CLOSE_SECONDS)
     await runner.setup()
@@ -63,7 +72,12 @@ async def listening(
         assert manager is not None  # noqa: S101  set by setup
         try:
             server = await loop.create_server(
-                lambda: Protocol(manager, loop=loop, access_log=None),  # type: ignore[arg-type]  # None turns it off
+                lambda: Protocol(
+                    manager,
+                    loop=loop,
+                    access_log=None,  # type: ignore[arg-type]  # None turns it off
+                    keepalive_timeout=idle_seconds,
+                ),
                 host,
                 port,
                 backlog=_BACKLOG,

@@ -148,7 +148,7 @@ class ServerMetrics(Collector):
         refused = CounterMetricFamily(
             "aurora_inference_unauthorized", "Requests refused for their API key.", labels=(*LABELS, "reason")
         )
-        for reason in ("missing", "wrong"):
+        for reason in ("missing", "wrong", "limited"):
             refused.add_metric((*labels, reason), self.refused_keys[reason])
         yield refused
 

@@ -11,7 +11,7 @@ import structlog
 
 from aurora_runtime.contract import MAX_TERMINATION_MESSAGE_BYTES, TERMINATION_MESSAGE_PATH, ExitCode
 from aurora_runtime.inference.app import serve
-from aurora_runtime.inference.errors import GoldenRowsDiffer, InvalidSettings
+from aurora_runtime.inference.errors import GoldenRowsDiffer, InvalidSettings, LibrariesDiffer
 from aurora_runtime.inference.refusal import refusal_text
 from aurora_runtime.inference.settings import InferenceSettings
 from aurora_runtime.logs import configure_logging
@@ -31,7 +31,7 @@ def main() -> int:
     logging.captureWarnings(True)
     try:
         asyncio.run(run(settings))
-    except (ArtifactRefused, ModelNotFound, GoldenRowsDiffer) as error:
+    except (ArtifactRefused, ModelNotFound, GoldenRowsDiffer, LibrariesDiffer) as error:
         text = refusal_text(error)
         write_termination_message(text)
         log.error("model refused", reason=type(error).__name__, error=text)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from aurora_runtime.inference.errors import GoldenRowsDiffer
+from aurora_runtime.inference.errors import GoldenRowsDiffer, LibrariesDiffer
 from aurora_runtime.store.errors import ArtifactRefused, ModelNotFound, UnsafeModel
 
 _RESTORE: Final = (
@@ -12,12 +12,12 @@ _FIND: Final = "check the name, the version and the store's folder; train the mo
 _RETRAIN: Final = "train again with this image, or serve with the image that trained it"
 
 
-def refusal_text(error: ArtifactRefused | ModelNotFound | GoldenRowsDiffer) -> str:
+def refusal_text(error: ArtifactRefused | ModelNotFound | GoldenRowsDiffer | LibrariesDiffer) -> str:
     """What is wrong, with file and digests where there are some, and the remedy."""
     match error:
         case ModelNotFound():
             remedy = _FIND
-        case GoldenRowsDiffer() | UnsafeModel():
+        case GoldenRowsDiffer() | LibrariesDiffer() | UnsafeModel():
             remedy = _RETRAIN
         case _:
             remedy = _RESTORE

@@ -12,18 +12,24 @@ import orjson
 import structlog
 from aiohttp import web
 
+from aurora_runtime.inference.access_log import AccessLog
 from aurora_runtime.inference.auth import ApiKeys
+from aurora_runtime.inference.auth_failures import AuthFailures
 from aurora_runtime.inference.errors import (
     InvalidRequest,
     NotFound,
     NotReady,
     TooBusy,
+    TooManyFailures,
+    TooSlow,
     Unauthorized,
     UnsupportedMedia,
 )
 from aurora_runtime.inference.metrics import Phase, ServerMetrics
 from aurora_runtime.inference.model import LoadedModel
 from aurora_runtime.inference.protocol import error_body, parse_request, render_response
+from aurora_runtime.inference.request_id import HEADER as REQUEST_ID_HEADER
+from aurora_runtime.inference.request_id import RequestIds
 from aurora_runtime.inference.workers import Workers
 
 log = structlog.get_logger(__name__)
@@ -42,6 +48,8 @@ STATUSES: Final[Mapping[type[Exception], int]] = {
     Unauthorized: 401,
     NotFound: 404,
     UnsupportedMedia: 415,
+    TooSlow: 408,
+    TooManyFailures: 429,
     TooBusy: 503,
     NotReady: 503,
     ConnectionError: CLIENT_GONE,
@@ -65,6 +73,11 @@ class Routes:
     keys: ApiKeys | None
     workers: Workers
     metrics: ServerMetrics
+    body_seconds: float = 30.0
+    """How long a body may take to come."""
+    access_log: AccessLog = field(default_factory=lambda: AccessLog(share=0))
+    failures: AuthFailures = field(default_factory=AuthFailures)
+    request_ids: RequestIds = field(default_factory=RequestIds)
     model: LoadedModel | None = None
     state: State = State.LOADING
     headers: dict[str, str] = field(default_factory=dict)
@@ -140,7 +153,7 @@ class Routes:
         self._authenticate(request)
         model = self._addressed(request)
         _require_json(request)
-        body = await request.read()
+        body = await self._body(request)
 
         begun = perf_counter()
         asked = parse_request(body, features=model.features, outputs=model.outputs)
@@ -179,22 +192,46 @@ class Routes:
             raise NotFound(what="version", asked=version, served=self.model.version)
         return self.model
 
+    async def _body(self, request: web.Request) -> bytes:
+        """Raises TooSlow when it is not complete in time."""
+        if request.content.is_eof():  # it came together with the head, as most do: no timer is needed
+            return await request.read()
+        try:
+            async with asyncio.timeout(self.body_seconds):
+                return await request.read()
+        except TimeoutError as error:
+            raise TooSlow(seconds=self.body_seconds) from error
+
     def _authenticate(self, request: web.Request) -> None:
         if self.keys is None:
             return
         try:
             self.metrics.accepted_keys[self.keys.check(request.headers)] += 1
         except Unauthorized as error:
-            self.metrics.refused_keys[error.reason] += 1
+            wait = self.failures.record(request.remote or "")
+            self.metrics.refused_keys["limited" if wait else error.reason] += 1
+            if wait:
+                raise TooManyFailures(retry_after_seconds=wait) from error
             raise
 
     @web.middleware
     async def errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Turns errors into responses; while draining, asks clients to connect anew."""
+        """Names and logs requests, turns errors into responses; while draining, asks clients to connect anew."""
+        begun = perf_counter()
+        request_id = self.request_ids.of(request.headers)
         try:
             response = await handler(request)
         except Exception as error:  # noqa: BLE001  every error leaves in one form
-            response = error_response(error, self.headers)
+            response = error_response(error, self.headers, request_id=request_id)
+        response.headers[REQUEST_ID_HEADER] = request_id
+        if self.access_log.wants(request.path, response.status):
+            self.access_log.write(
+                request_id=request_id,
+                method=request.method,
+                path=request.path,
+                status=response.status,
+                seconds=perf_counter() - begun,
+            )
         if self.state is State.DRAINING:
             response.force_close()
         return response
@@ -213,7 +250,7 @@ def status_of(error: Exception) -> int:
     return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
 
 
-def error_response(error: Exception, headers: Mapping[str, str]) -> web.Response:
+def error_response(error: Exception, headers: Mapping[str, str], *, request_id: str) -> web.Response:
     """The response for an error, which is logged when it is ours."""
     status = status_of(error)
     extra = {}
@@ -229,13 +266,20 @@ def error_response(error: Exception, headers: Mapping[str, str]) -> web.Response
         case web.RequestPayloadError():
             message = "body: cut off, or not encoded as its headers say"
         case _ if status == 500:
-            log.error("a request failed", exc_info=error)
+            log.error("a request failed", request_id=request_id, exc_info=error)
             message = "internal error; the server's log tells more"
         case _:
             message = str(error)
-    if isinstance(error, Unauthorized):
-        wrong = ', error="invalid_token"' if error.reason == "wrong" else ""
-        extra["WWW-Authenticate"] = f'Bearer realm="aurora"{wrong}'
-    if status == 503:
-        extra["Retry-After"] = RETRY_AFTER_SECONDS
-    return web.Response(status=status, body=error_body(message), headers={**headers, **extra})
+    return web.Response(status=status, body=error_body(message), headers={**headers, **extra, **_advice(error, status)})
+
+
+def _advice(error: Exception, status: int) -> dict[str, str]:
+    """Headers that tell a client what to do next."""
+    match error:
+        case Unauthorized():
+            wrong = ', error="invalid_token"' if error.reason == "wrong" else ""
+            return {"WWW-Authenticate": f'Bearer realm="aurora"{wrong}'}
+        case TooManyFailures():
+            return {"Retry-After": str(error.retry_after_seconds)}
+        case _:
+            return {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else {}

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from aurora_runtime import contract
 from aurora_runtime.contract import Variable
 from aurora_runtime.inference.errors import InvalidSettings
+from aurora_runtime.inference.libraries import LibraryPolicy
 
 MOST_THREADS: Final = 4
 """One interpreter: more threads only wait for each other."""
@@ -46,6 +47,19 @@ class InferenceSettings(BaseModel):
         default_factory=lambda: min(MOST_THREADS, len(os.sched_getaffinity(0)))
     )
     queue_limit: Annotated[int, Field(description="requests that may wait for a prediction", ge=1, le=10_000)] = 128
+    body_timeout_seconds: Annotated[
+        float, Field(description="how long the body of a request may take to come", ge=0.1, le=3600)
+    ] = 30.0
+    idle_timeout_seconds: Annotated[
+        float, Field(description="how long a connection may be without a complete request head", ge=0.1, le=3600)
+    ] = 75.0
+    access_log_share: Annotated[
+        float, Field(description="share of successful requests that are logged, 0 to 1; errors always are", ge=0, le=1)
+    ] = 0.0
+    library_versions: Annotated[
+        LibraryPolicy,
+        Field(description="libraries other than at training: warn, refuse, or auto: refuse pickles of another minor"),
+    ] = "auto"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="least level logged")] = "info"
 
     @classmethod

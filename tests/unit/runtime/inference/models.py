@@ -1,6 +1,7 @@
 """Small real models, published in a real store, and a server of one of them."""
 
 import asyncio
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,7 @@ def publish(
     version: int = 1,
     outputs: Sequence[TensorSpec] = (PREDICTION,),
     falsified_by: float = 0.0,
+    libraries: Mapping[str, str] | None = None,
 ) -> PublishedVersion:
     """``falsified_by`` is added to the recorded predictions of a regressor."""
     golden = some_rows(5, seed=8)
@@ -99,8 +101,8 @@ def publish(
                 dataset=DatasetLineage(
                     name="synthetic", fingerprint="sha256:" + "0" * 64, rows=80, columns=3, train_rows=75, test_rows=5
                 ),
-                libraries={},
-                python="3.11",
+                libraries=dict(libraries or {}),
+                python=platform.python_version(),
                 code_version="0",
                 fit_seconds=0.1,
             ),

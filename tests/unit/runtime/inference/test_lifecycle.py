@@ -137,7 +137,8 @@ async def test_an_unforeseen_error_is_500_without_internals_and_logged_once(
         reply = await serving.infer()
     assert reply.status == 500
     assert "secret" not in reply.error
-    assert [line["event"] for line in logs] == ["a request failed"]
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["a request failed"]
+    assert logs[0]["request_id"] == reply.headers["X-Request-Id"]
 
 
 async def test_a_row_without_a_finite_answer_is_refused_by_number(serving: Serving, model: LoadedModel) -> None:
@@ -164,4 +165,4 @@ async def test_a_client_that_leaves_before_its_body_is_complete_is_no_error_of_o
     assert counters is not None
     assert (counters.requests, counters.errors) == (1, 0)
     assert b'code="499"' in serving.metrics.render()
-    assert logs == []
+    assert [(line["log_level"], line["status"]) for line in logs] == [("info", 499)]

@@ -4,13 +4,7 @@ import asyncio
 import json
 import os
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import orjson
@@ -19,59 +13,7 @@ from aurora_runtime.contract import ExitCode
 from aurora_runtime.inference import program
 from aurora_runtime.store.model_store import ModelStore
 from tests.unit.runtime.inference.models import MODEL, ROW, a_body, a_regressor, publish
-
-LIMIT_SECONDS = 60
-SOURCES = str(Path(program.__file__).parents[2])
-
-
-@dataclass(kw_only=True)
-class Server:
-    """A process and what it has logged so far."""
-
-    process: Process
-    log: list[dict[str, Any]] = field(default_factory=list)
-
-    async def logged(self, event: str) -> dict[str, Any]:
-        """The first line with this event; waits for it."""
-        for line in self.log:
-            if line["event"] == event:
-                return line
-        assert self.process.stderr is not None
-        async with asyncio.timeout(LIMIT_SECONDS):
-            async for text in self.process.stderr:
-                self.log.append(json.loads(text))
-                if self.log[-1]["event"] == event:
-                    return self.log[-1]
-        raise AssertionError(f"the server never logged {event!r}, but {self.log}")
-
-    async def port(self, server: str) -> int:
-        """The port that the system chose for the server called so."""
-        await self.logged("fetching")
-        return next(int(line["port"]) for line in self.log if line.get("server") == server)
-
-    async def exit_code(self) -> int:
-        """Waits for the end; the whole log is there then."""
-        assert self.process.stderr is not None
-        async with asyncio.timeout(LIMIT_SECONDS):
-            self.log += [json.loads(text) async for text in self.process.stderr]
-            return await self.process.wait()
-
-
-@asynccontextmanager
-async def a_process(root: Path, *flags: str, search_first: Path | None = None) -> AsyncIterator[Server]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "aurora_runtime.inference", "--store", str(root), "--model", MODEL),
-        *("--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", *flags),
-        stderr=PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(str(path) for path in (search_first, SOURCES) if path)},
-    )
-    try:
-        yield Server(process=process)
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+from tests.unit.runtime.inference.processes import LIMIT_SECONDS, a_process, closed
 
 
 async def test_it_starts_answers_and_stops(store: ModelStore) -> None:
@@ -133,13 +75,6 @@ async def refused_connections(port: int) -> None:
             await closed(writer)
 
 
-async def closed(writer: asyncio.StreamWriter) -> None:
-    """Ends a connection, whatever the other side did to it."""
-    writer.close()
-    with suppress(ConnectionError):
-        await writer.wait_closed()
-
-
 async def test_a_flipped_bit_ends_the_process_and_its_last_line_says_where(tmp_path: Path) -> None:
     published = publish(ModelStore(root=tmp_path), a_regressor())
     artifact = published.path / "model.joblib"
@@ -172,6 +107,16 @@ async def test_a_port_that_is_taken_is_named(store: ModelStore) -> None:
         assert await server.exit_code() == ExitCode.FAILED
     assert f"127.0.0.1:{port}" in json.dumps(server.log[-1])
     assert "the port is taken" in json.dumps(server.log[-1])
+
+
+async def test_a_pickle_of_another_scikit_learn_ends_the_process_and_says_so(tmp_path: Path) -> None:
+    store = ModelStore(root=tmp_path / "store")
+    publish(store, a_regressor(), libraries={"scikit-learn": "0.24.2"})
+    async with a_process(store.root) as server:
+        assert await server.exit_code() == ExitCode.ARTIFACT_REFUSED
+    assert server.log[-1]["reason"] == "LibrariesDiffer"
+    assert "scikit-learn 0.24.2 at training" in server.log[-1]["error"]
+    assert "serve with the image that trained it" in server.log[-1]["error"]
 
 
 def test_the_termination_message_is_written_only_where_the_kubelet_made_its_file(tmp_path: Path) -> None:

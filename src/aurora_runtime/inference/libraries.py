@@ -1,0 +1,68 @@
+"""Whether the libraries here may load what those at training wrote, decided before anything is deserialised."""
+
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Final, Literal
+
+import structlog
+
+from aurora_runtime.inference.errors import LibrariesDiffer
+from aurora_runtime.store.descriptor import Descriptor, Format
+
+log = structlog.get_logger(__name__)
+
+LibraryPolicy = Literal["auto", "warn", "refuse"]
+PYTHON: Final = "python"
+SCIKIT_LEARN: Final = "scikit-learn"
+_LOADERS: Final[Mapping[Format, tuple[str, ...]]] = {
+    "onnx": ("numpy", "onnxruntime"),
+    "joblib": (PYTHON, "numpy", SCIKIT_LEARN, "scipy"),
+}
+"""Stored format → what reads it."""
+
+
+def differences(recorded: Mapping[str, str], installed: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Library → (version at training, version here), of those that are recorded and differ."""
+    return {
+        name: (version, installed.get(name, "not installed"))
+        for name, version in recorded.items()
+        if installed.get(name) != version
+    }
+
+
+def is_refused(found: Mapping[str, tuple[str, str]], policy: LibraryPolicy, model_format: Format) -> bool:
+    """``auto`` refuses a pickle of another minor version of scikit-learn, which does not promise to read it.
+
+    An ONNX graph carries the version of its own format, and golden rows tell whether it answers as it did.
+    Source: scikit-learn, "Model persistence": loading with another version is not supported.
+    """
+    if policy == "auto":
+        then, here = found.get(SCIKIT_LEARN, ("", ""))
+        return model_format == "joblib" and _minor(then) != _minor(here)
+    return policy == "refuse" and bool(found)
+
+
+def check_libraries(descriptor: Descriptor, *, policy: LibraryPolicy) -> None:
+    """Logs each difference. Raises LibrariesDiffer when the policy refuses them."""
+    names = _LOADERS[descriptor.format]
+    recorded = {PYTHON: descriptor.lineage.python, **descriptor.lineage.libraries}
+    found = differences({name: recorded[name] for name in names if name in recorded}, _installed(names))
+    if is_refused(found, policy, descriptor.format):
+        raise LibrariesDiffer(differences=found)
+    for name, (then, here) in found.items():
+        log.warning("library differs from training", library=name, trained_with=then, installed=here)
+
+
+def _installed(names: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = platform.python_version() if name == PYTHON else metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]
