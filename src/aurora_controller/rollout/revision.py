@@ -12,11 +12,11 @@ from hashlib import sha256
 from typing import Any, Final
 
 from aurora_controller.api.model import Placement, ResourceRequirements
-from aurora_controller.api.v1alpha1.mldeployment import MLDeploymentSpec, RevisionStatus
+from aurora_controller.api.v1alpha1.mldeployment import MLDeploymentSpec, RevisionStatus, Server
 from aurora_controller.kube.quantity import parse_quantity
 from aurora_controller.rollout.target import ModelVersion
 
-_SETTINGS: Final = {"image", "resources", "placement"}
+_SETTINGS: Final = {"image", "resources", "server", "placement"}
 _HASH_LENGTH: Final = 8
 
 
@@ -33,7 +33,7 @@ class Revision:
     image: str = ""
     """Runtime image, decided when the revision was made."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """What the user set of image, resources and placement: JSON of the spec without defaults."""
+    """What the user set of image, resources, server and placement: JSON of the spec without defaults."""
 
     @classmethod
     def of(cls, spec: MLDeploymentSpec, version: ModelVersion, *, runtime_image: str) -> "Revision":
@@ -69,6 +69,10 @@ class Revision:
     @property
     def placement(self) -> Placement:
         return Placement.model_validate(self.settings.get("placement") or {})
+
+    @property
+    def server(self) -> Server:
+        return Server.model_validate(self.settings.get("server") or {})
 
     @property
     def model_version(self) -> ModelVersion:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from aurora_controller.api import labels
-from aurora_controller.api.v1alpha1.mldeployment import MLDeployment
+from aurora_controller.api.v1alpha1.mldeployment import MLDeployment, Server
 from aurora_controller.kube.meta import Manifest, annotations_of, labels_of
 from aurora_controller.kube.pod_security import restricted_container, restricted_pod
 from aurora_controller.rollout.revision import Revision
@@ -120,6 +120,7 @@ def _server(namespace: str, model: str, revision: Revision) -> dict[str, Any]:
         Variable.REVISION: revision.name,
         Variable.API_KEYS_DIR: API_KEYS_MOUNT_PATH,
         Variable.DRAIN_SECONDS: str(DRAIN_SECONDS),
+        **_server_settings(revision.server),
     }
     return {
         "name": SERVER_CONTAINER,
@@ -150,6 +151,20 @@ def _server(namespace: str, model: str, revision: Revision) -> dict[str, Any]:
             {"name": "scratch", "mountPath": SCRATCH_MOUNT_PATH},
         ],
     }
+
+
+def _server_settings(server: Server) -> dict[Variable, str]:
+    """Only what the user set: whatever else there is belongs to the runtime image, and keeps templates as they were."""
+    share = server.logging.access_log_percent
+    given = {
+        Variable.THREADS: server.limits.threads,
+        Variable.QUEUE_LIMIT: server.limits.queue_limit,
+        Variable.MAX_BODY_BYTES: server.limits.max_body_bytes,
+        Variable.LOG_LEVEL: server.logging.level and server.logging.level.lower(),
+        Variable.ACCESS_LOG_SHARE: None if share is None else share / 100,
+        Variable.LIBRARY_VERSIONS: server.library_versions and server.library_versions.lower(),
+    }
+    return {variable: str(value) for variable, value in given.items() if value is not None}
 
 
 def _scratch_size(model_bytes: int) -> str:

@@ -167,6 +167,72 @@ class Auth(ApiModel):
     ] = None
 
 
+class LogLevel(StrEnum):
+    """Least level that a server logs."""
+
+    DEBUG = "Debug"
+    INFO = "Info"
+    WARNING = "Warning"
+    ERROR = "Error"
+
+
+class LibraryVersions(StrEnum):
+    """What becomes of a model that was written by other libraries than those of the image."""
+
+    AUTO = "Auto"
+    WARN = "Warn"
+    REFUSE = "Refuse"
+
+
+class ServerLimits(ApiModel):
+    """What one pod takes at once; what is beyond it is refused, not queued."""
+
+    threads: Annotated[
+        int | None,
+        Field(
+            description="Predictions that run at the same time; the pod's cores, at most 4, when unset.", ge=1, le=64
+        ),
+    ] = None
+    queue_limit: Annotated[
+        int | None,
+        Field(description="Requests that may wait for a prediction before 503; 128 when unset.", ge=1, le=10_000),
+    ] = None
+    max_body_bytes: Annotated[
+        int | None,
+        Field(description="Largest request body before 413, in bytes; 8388608 when unset.", ge=1024, le=1024**3),
+    ] = None
+
+
+class ServerLogging(ApiModel):
+    """What a pod logs. Never keys, headers or payloads."""
+
+    level: Annotated[LogLevel | None, Field(description="Least level that is logged; Info when unset.")] = None
+    access_log_percent: Annotated[
+        int | None,
+        Field(
+            description="Percent of the successful requests that are logged; 0 when unset. Errors always are.",
+            ge=0,
+            le=100,
+        ),
+    ] = None
+
+
+class Server(ApiModel):
+    """How a pod serves. What is unset is left to the runtime image."""
+
+    limits: Annotated[ServerLimits, Field(description="What one pod takes at once.")] = ServerLimits()
+    logging: Annotated[ServerLogging, Field(description="What a pod logs.")] = ServerLogging()
+    library_versions: Annotated[
+        LibraryVersions | None,
+        Field(
+            description=(
+                "When libraries differ from those at training. Auto (when unset): refuse a pickle of another minor "
+                "version of scikit-learn, else warn. Warn: always serve. Refuse: any difference ends the pod."
+            ),
+        ),
+    ] = None
+
+
 class MLDeploymentSpec(ApiModel):
     """Which model is served, and how a change of it reaches the traffic."""
 
@@ -201,6 +267,7 @@ class MLDeploymentSpec(ApiModel):
     resources: Annotated[
         ResourceRequirements, Field(description="Compute resources of a server. A change opens a canary.")
     ] = ResourceRequirements(requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "1Gi"})
+    server: Annotated[Server, Field(description="How a pod serves. A change opens a canary.")] = Server()
     placement: Annotated[Placement, Field(description="Where the pods run. A change opens a canary.")] = Placement()
     image: Annotated[
         str | None,
@@ -233,8 +300,8 @@ class RevisionStatus(ApiModel):
         dict[str, Any],
         Field(
             description=(
-                "What the spec set of image, resources and placement when the revision was made: its Deployment can "
-                "be made again from this."
+                "What the spec set of image, resources, server and placement when the revision was made: its "
+                "Deployment can be made again from this."
             ),
             json_schema_extra=OPEN_OBJECT,
         ),

@@ -10,6 +10,7 @@ from aurora_controller.kube.meta import Manifest
 from aurora_controller.rollout.revision import Revision
 from aurora_controller.rollout.target import ModelVersion
 from aurora_controller.rollout.template import keys_secret_in, render, with_keys
+from aurora_runtime.inference.settings import InferenceSettings
 from tests.unit.builders import a_deployment, a_digest
 from tests.unit.controller.rollout.world import World
 
@@ -47,6 +48,7 @@ def test_a_revision_has_the_same_name_in_every_version_of_the_controller() -> No
     ("one", "other"),
     [
         pytest.param({}, {"image": None, "placement": {}}, id="unset and default"),
+        pytest.param({}, {"server": {"limits": {}, "logging": {"level": None}}}, id="a server without settings"),
         pytest.param(
             {},
             {"resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}},
@@ -81,6 +83,9 @@ def test_equal_values_make_one_revision(one: dict[str, Any], other: dict[str, An
         {"resources": {}},
         {"placement": {"priorityClassName": "high"}},
         {"placement": {"labels": {"team": "a"}}},
+        {"server": {"limits": {"threads": 2}}},
+        {"server": {"logging": {"accessLogPercent": 0}}},
+        {"server": {"libraryVersions": "Warn"}},
     ],
     ids=str,
 )
@@ -137,6 +142,39 @@ def test_the_pod_serves_one_digest_of_one_model() -> None:
         "AURORA_DRAIN_SECONDS": "10",
     }
     assert {port["name"]: port["containerPort"] for port in server["ports"]} == {"http": 8080, "metrics": 9090}
+
+
+def test_what_the_user_sets_of_the_server_reaches_its_settings() -> None:
+    """Read back by the server's own parser: a variable that it does not know, or a value that it refuses, fails."""
+    server = {
+        "limits": {"threads": 2, "queueLimit": 7, "maxBodyBytes": 2048},
+        "logging": {"level": "Warning", "accessLogPercent": 5},
+        "libraryVersions": "Refuse",
+    }
+    (container,) = a_template(server=server)["spec"]["containers"]
+    settings = InferenceSettings.from_command_line([], {one["name"]: one["value"] for one in container["env"]})
+    assert settings.model_dump(
+        include={"threads", "queue_limit", "max_body_bytes", "log_level", "access_log_share", "library_versions"}
+    ) == {
+        "threads": 2,
+        "queue_limit": 7,
+        "max_body_bytes": 2048,
+        "log_level": "warning",
+        "access_log_share": 0.05,
+        "library_versions": "refuse",
+    }
+
+
+async def test_a_changed_server_opens_a_canary_and_leaves_the_stable_template_alone() -> None:
+    world = World()
+    await world.run(10, until=lambda: world.phase == "Idle")
+    stable = world.revision("stable")
+    before = world.workload(stable)["spec"]["template"]
+    world.edit(server={"limits": {"queueLimit": 7}})
+    await world.run(20, until=lambda: world.phase == "Canary")
+    (container,) = world.workload(world.revision("canary"))["spec"]["template"]["spec"]["containers"]
+    assert {"name": "AURORA_QUEUE_LIMIT", "value": "7"} in container["env"]
+    assert world.workload(stable)["spec"]["template"] == before
 
 
 def test_the_pod_runs_under_the_restricted_pod_security_standard() -> None:
