@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from aurora_runtime.contract import ServingCounters
+from aurora_runtime.inference.model_watch import ModelWatch
 
 LABELS: Final = ("model", "version", "revision")
 EDGES: Final = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -68,6 +69,7 @@ class ServerMetrics(Collector):
         self.accepted_keys: Counter[str] = Counter()
         self.refused_keys: Counter[str] = Counter()
         self.queue_depth: Callable[[], int] = lambda: 0
+        self.watch: ModelWatch | None = None
         self._codes: Counter[int] = Counter()
         self._loaded: tuple[str, str, float] | None = None
         self._registry = CollectorRegistry()
@@ -131,6 +133,8 @@ class ServerMetrics(Collector):
         yield _gauge("aurora_inference_in_flight", "Inference requests being answered.", labels, self.in_flight)
         yield _gauge("aurora_inference_queue_depth", "Requests that wait for a worker.", labels, self.queue_depth())
         yield from self._keys(labels)
+        if self.watch is not None:
+            yield from self.watch.collect(LABELS, labels)
         if self._loaded is not None:
             digest, model_format, seconds = self._loaded
             info = GaugeMetricFamily("aurora_model_info", "The served model.", labels=(*LABELS, "digest", "format"))

@@ -27,6 +27,7 @@ from aurora_runtime.inference.errors import (
 )
 from aurora_runtime.inference.metrics import Phase, ServerMetrics
 from aurora_runtime.inference.model import LoadedModel
+from aurora_runtime.inference.model_watch import ModelWatch
 from aurora_runtime.inference.protocol import error_body, parse_request, render_response
 from aurora_runtime.inference.request_id import HEADER as REQUEST_ID_HEADER
 from aurora_runtime.inference.request_id import RequestIds
@@ -93,6 +94,9 @@ class Routes:
     def serve(self, model: LoadedModel) -> None:
         """From now on the server is ready."""
         self.headers[VERSION_HEADER] = model.version
+        self.metrics.watch = ModelWatch(
+            model.descriptor.signature, prediction_buckets=model.descriptor.prediction_buckets
+        )
         self.model, self.state = model, State.SERVING
 
     def add_to(self, app: web.Application) -> None:
@@ -164,6 +168,8 @@ class Routes:
         rendered = render_response(asked, answers, model=model.name, version=model.version)
         encoded = perf_counter()
 
+        if self.metrics.watch is not None:
+            self.metrics.watch.observe(asked.features, answers)
         durations = self.metrics.durations
         durations[Phase.DECODE].observe(decoded - begun)
         durations[Phase.QUEUE].observe(job.started - job.asked)
