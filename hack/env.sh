@@ -18,6 +18,7 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 export PATH=$AURORA_CACHE/tools/bin:$PATH
 export UV_NATIVE_TLS=true       # trust what the host trusts
+export UV_COMPILE_BYTECODE=true # once, here: programs that tests start would compile their libraries each time
 export DOCKER_CLI_HINTS=false
 
 step() { printf '[%s] %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
