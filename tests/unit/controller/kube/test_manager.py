@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.typing import EventDict
 
 from aurora_controller.kube.health import HealthServer
 from aurora_controller.kube.manager import LeadershipLost, Manager
@@ -286,3 +287,15 @@ async def test_garbage_is_looked_for_after_a_stop_in_the_middle_of_the_start(sto
         story.stop.set()
         await settle()
         assert gc.isenabled()
+
+
+async def test_a_blocked_loop_is_measured_and_said_aloud(story: Story, logged: list[EventDict]) -> None:
+    """A timer that wakes late was held up by somebody's step, and with it every watch and probe."""
+    async with story.running():
+        await story.clock.advance(10)
+        assert "event loop was blocked" not in [entry["event"] for entry in logged]
+
+        story.clock._elapsed += 12
+        await story.clock.advance(1)
+
+    assert [entry["seconds"] for entry in logged if entry["event"] == "event loop was blocked"] == [11.5]
