@@ -44,6 +44,11 @@ test-unit: setup ## Unit tests
 test-e2e: images cluster-test ## End-to-end tests on the kind cluster aurora-test
 	@AURORA_CLUSTER=$(TEST_CLUSTER) $(VENV)/pytest tests/e2e -v
 
+##@ Measure
+.PHONY: bench-controller
+bench-controller: setup ## Controller runtimes compared (needs an idle machine)
+	@bench/controller/run.sh --n 1000 --rounds 3
+
 ##@ Build
 .PHONY: setup images cluster-up cluster-down cluster-test manifests lock
 setup: ## Tools and the Python environment
