@@ -25,6 +25,8 @@ mkdir -p "$cache/work"
 [[ -x $widgets ]] || timed "build controller-runtime's widgets" build_widgets
 [[ -x $kopf/bin/kopf ]] || timed "kopf's environment" kopf_environment
 
+# All of them start from bytecode, as they do in images.
+unset PYTHONDONTWRITEBYTECODE
 cd "$repository"
 run_kopf="$kopf/bin/python -m kopf run --all-namespaces --standalone --quiet bench/controller/kopf"
 exec .venv/bin/python -m bench.controller.bench \
