@@ -41,7 +41,9 @@ def test_values_outside_the_training_range_are_counted_by_feature_and_the_range_
     watch, metrics = watched()
     rows = np.array([[0.0, 1.0, -1e9], [-0.1, 1.1, 1e9], [2.0, 0.5, 0.0]])
     watch.observe(rows, {"prediction": np.zeros(3)})
-    assert values(metrics, "aurora_inference_out_of_range_total", "feature") == {"rooms": 2, "age": 1, "income": 0}
+    for row in rows:  # a single row takes another way
+        watch.observe(row[np.newaxis], {"prediction": np.zeros(1)})
+    assert values(metrics, "aurora_inference_out_of_range_total", "feature") == {"rooms": 4, "age": 2, "income": 0}
 
 
 def test_predictions_fall_into_the_buckets_of_the_descriptor_and_an_edge_belongs_to_its_bucket() -> None:
