@@ -54,9 +54,8 @@ class Cluster:
             "--log-level=warn",
         )
         key = self._folder / "service-account.key"
-        await asyncio.to_thread(
-            subprocess.run, ["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True
-        )
+        generate = ["openssl", "genrsa", "-out", str(key), "2048"]
+        await asyncio.to_thread(lambda: subprocess.run(generate, check=True, capture_output=True))
         tokens, policy = self._folder / "tokens.csv", self._folder / "audit-policy.json"
         tokens.write_text(TOKENS)
         policy.write_text(json.dumps(AUDIT_POLICY))
@@ -107,7 +106,7 @@ class Cluster:
         while time.monotonic() < deadline:
             for process in self._processes:
                 if process.poll() is not None:
-                    raise RuntimeError(f"{process.args} exited with {process.returncode}; see {self._folder}")
+                    raise RuntimeError(f"{process.args!r} exited with {process.returncode}; see {self._folder}")
             if await asyncio.to_thread(authority.exists):
                 async with Api(url, authority) as api:
                     try:
