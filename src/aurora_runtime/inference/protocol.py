@@ -28,6 +28,8 @@ class InferRequest:
     """(rows, features), finite."""
     outputs: Sequence[TensorSpec]
     """What the response holds, in this order."""
+    out_of_range: Mapping[str, int]
+    """Feature → rows in which it lies outside of its range in training."""
 
 
 def parse_request(body: bytes, *, features: Features, outputs: Mapping[str, TensorSpec]) -> InferRequest:
@@ -48,7 +50,8 @@ def parse_request(body: bytes, *, features: Features, outputs: Mapping[str, Tens
     for tensor in request["inputs"]:
         if "parameters" in tensor:
             _check_parameters(f"input '{tensor['name']}': parameters", tensor["parameters"])
-    return InferRequest(request_id, matrix, _selected(request.get("outputs"), outputs))
+    selected = _selected(request.get("outputs"), outputs)
+    return InferRequest(request_id, matrix, selected, features.out_of_range(matrix))
 
 
 def render_response(request: InferRequest, answers: Mapping[str, NDArray[Any]], *, model: str, version: str) -> bytes:
@@ -56,6 +59,8 @@ def render_response(request: InferRequest, answers: Mapping[str, NDArray[Any]], 
     response: dict[str, Any] = {"model_name": model, "model_version": version}
     if request.id is not None:
         response["id"] = request.id
+    if request.out_of_range:
+        response["parameters"] = {f"out_of_range.{name}": rows for name, rows in request.out_of_range.items()}
     response["outputs"] = [_tensor(spec, answers[spec.name]) for spec in request.outputs]
     return orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY)
 

@@ -169,7 +169,7 @@ class Routes:
         encoded = perf_counter()
 
         if self.metrics.watch is not None:
-            self.metrics.watch.observe(asked.features, answers)
+            self.metrics.watch.observe(asked.out_of_range, answers)
         durations = self.metrics.durations
         durations[Phase.DECODE].observe(decoded - begun)
         durations[Phase.QUEUE].observe(job.started - job.asked)

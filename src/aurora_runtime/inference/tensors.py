@@ -72,6 +72,37 @@ class Features:
             self._refuse_extremes(matrix)
         return matrix
 
+    @cached_property
+    def _ranges(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lowest and highest value of each feature in training, infinite where none is recorded.
+
+        Rounded outwards to single precision: a bound that a client sends as FP32 lies within.
+        """
+        lowest = np.array([-np.inf if tensor.minimum is None else tensor.minimum for tensor in self.tensors])
+        highest = np.array([np.inf if tensor.maximum is None else tensor.maximum for tensor in self.tensors])
+        with np.errstate(over="ignore"):
+            return np.minimum(lowest, lowest.astype(np.float32)), np.maximum(highest, highest.astype(np.float32))
+
+    @cached_property
+    def _named_ranges(self) -> Sequence[tuple[str, float, float]]:
+        lowest, highest = self._ranges
+        return list(zip(self.positions, lowest.tolist(), highest.tolist(), strict=True))
+
+    def out_of_range(self, matrix: NDArray[np.float64]) -> Mapping[str, int]:
+        """Name of a feature → in how many rows it lies outside of what training saw; only those that do.
+
+        Most requests are one row, for which NumPy costs several times what plain numbers do.
+        """
+        if len(matrix) == 1:
+            values = zip(matrix[0].tolist(), self._named_ranges, strict=True)
+            return {name: 1 for value, (name, lowest, highest) in values if not lowest <= value <= highest}
+        lowest, highest = self._ranges
+        outside = (matrix < lowest) | (matrix > highest)
+        if not outside.any():
+            return {}
+        rows = outside.sum(axis=0)
+        return {name: count for name, count in zip(self.positions, rows.tolist(), strict=True) if count}
+
     def _whole(self, tensor: Mapping[str, Any]) -> NDArray[np.float64]:
         features = len(self.tensors)
         array = decode(INPUT_TENSOR, tensor)
