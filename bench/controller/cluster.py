@@ -1,6 +1,7 @@
 """A bare cluster: etcd and kube-apiserver, nothing else that writes."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import ssl
@@ -109,11 +110,9 @@ class Cluster:
                     raise RuntimeError(f"{process.args!r} exited with {process.returncode}; see {self._folder}")
             if await asyncio.to_thread(authority.exists):
                 async with Api(url, authority) as api:
-                    try:
+                    with contextlib.suppress(aiohttp.ClientError, ApiError):
                         await api.text("/readyz")
                         return
-                    except (aiohttp.ClientError, ApiError):
-                        pass
             await asyncio.sleep(0.2)
         raise RuntimeError(f"kube-apiserver is not ready; see {self._folder}")
 

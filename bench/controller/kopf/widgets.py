@@ -1,11 +1,10 @@
 """The Widget controller on kopf: ``kopf run --all-namespaces --standalone --quiet widgets.py``."""
 
-import datetime as dt
-
 import kopf
 from kubernetes_asyncio import client, config
 
 from bench.controller import children
+from bench.controller.kopf.writing import apply, tell
 
 WIDGETS = ("bench.aurora.io", "v1alpha1", "widgets")
 OURS = {"app.kubernetes.io/managed-by": "widget-controller"}
@@ -51,22 +50,7 @@ def owned(resource, namespace, name, body, **_):
 async def reconcile(body, meta, status, patch, memo, owned, **_):
     for child in children.desired(body):
         await ensure(child, memo, owned)
-    generation = meta["generation"]
-    if status.get("observedGeneration") == generation:
-        return
-    before = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {})
-    now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    patch.status["observedGeneration"] = generation
-    patch.status["conditions"] = [
-        {
-            "type": "Ready",
-            "status": "True",
-            "reason": "Applied",
-            "message": "",
-            "observedGeneration": generation,
-            "lastTransitionTime": before["lastTransitionTime"] if before.get("status") == "True" else now,
-        }
-    ]
+    tell(meta, status, patch)
 
 
 # kopf maps no child to its owner: without this, a child that is deleted or edited stays so until the Widget changes.
@@ -87,16 +71,4 @@ async def ensure(child, memo, owned):
     name, namespace = child["metadata"]["name"], child["metadata"]["namespace"]
     if any(children.covers(child, have) for have in owned.get((child["kind"], namespace, name), [])):
         return
-    # Decoding the answer into the client's models costs more than the request.
-    response = await memo.patch[child["kind"]](
-        name,
-        namespace,
-        child,
-        field_manager="widget-controller",
-        force=True,
-        _content_type="application/apply-patch+yaml",
-        _preload_content=False,
-    )
-    async with response:
-        response.raise_for_status()
-        await response.read()
+    await apply(child, memo)
