@@ -12,7 +12,8 @@ from hashlib import sha256
 from typing import Any, Final
 
 from aurora_controller.api.model import Placement, ResourceRequirements
-from aurora_controller.api.v1alpha1.mldeployment import MLDeploymentSpec, RevisionStatus, Server
+from aurora_controller.api.v1alpha1.mldeployment import MLDeploymentSpec, RevisionStatus
+from aurora_controller.api.v1alpha1.server import Server
 from aurora_controller.kube.quantity import parse_quantity
 from aurora_controller.rollout.target import ModelVersion
 

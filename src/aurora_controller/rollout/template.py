@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from aurora_controller.api import labels
-from aurora_controller.api.v1alpha1.mldeployment import MLDeployment, Server
+from aurora_controller.api.v1alpha1.mldeployment import MLDeployment
+from aurora_controller.api.v1alpha1.server import Server
 from aurora_controller.kube.meta import Manifest, annotations_of, labels_of
 from aurora_controller.kube.pod_security import restricted_container, restricted_pod
 from aurora_controller.rollout.revision import Revision
