@@ -18,13 +18,13 @@ from aurora_controller.kube.quantity import same_quantity
 _QUANTITIES: Final = frozenset({"limits", "requests", "sizeLimit", "capacity", "divisor", "averageValue"})
 """Fields that hold a quantity, or a map of quantities."""
 
-_MERGE_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "containers": ("name",),
-    "initContainers": ("name",),
-    "env": ("name",),
-    "volumes": ("name",),
-    "volumeMounts": ("mountPath",),
-    "ownerReferences": ("uid",),
+_MERGE_KEYS: Final[Mapping[str, str]] = {
+    "containers": "name",
+    "initContainers": "name",
+    "env": "name",
+    "volumes": "name",
+    "volumeMounts": "mountPath",
+    "ownerReferences": "uid",
 }
 """Lists that the server merges by key: others may add elements, and their order is nobody's intent.
 
@@ -47,12 +47,14 @@ def covers(existing: Any, intent: Any, *, field: str = "", quantity: bool = Fals
     Empty maps and lists and None may be absent: the server drops them. ``field`` is the name under which both are
     found; ``quantity`` says that strings below it are quantities.
     """
+    # Manifests are made of dicts and lists alone. To ask whether something is a Mapping instead took a third of the
+    # time of a reconcile that has nothing to do, and so does a generator below.
+    if isinstance(intent, dict):
+        return _covers_map(existing, intent, quantity=quantity or field in _QUANTITIES)
+    if isinstance(intent, (list, tuple)):
+        return _covers_list(existing, intent, key=_MERGE_KEYS.get(field))
     if intent is None:
         return existing is None
-    if isinstance(intent, Mapping):
-        return _covers_map(existing, intent, quantity=quantity or field in _QUANTITIES)
-    if isinstance(intent, Sequence) and not isinstance(intent, str):
-        return _covers_list(existing, intent, keys=_MERGE_KEYS.get(field))
     if same_scalar(existing, intent):
         return True
     return (quantity or field in _QUANTITIES) and same_quantity(existing, intent)
@@ -63,20 +65,23 @@ def same_scalar(one: object, other: object) -> bool:
     return isinstance(one, bool) is isinstance(other, bool) and one == other
 
 
-def _covers_map(existing: Any, intent: Mapping[str, Any], *, quantity: bool) -> bool:
+def _covers_map(existing: Any, intent: dict[str, Any], *, quantity: bool) -> bool:
     if existing is None:
         return not intent
-    return isinstance(existing, Mapping) and all(
-        covers(existing.get(name), value, field=name, quantity=quantity) for name, value in intent.items()
-    )
-
-
-def _covers_list(existing: Any, intent: Sequence[Any], *, keys: tuple[str, ...] | None) -> bool:
-    if existing is None:
-        return not intent
-    if not isinstance(existing, Sequence) or isinstance(existing, str):
+    if not isinstance(existing, dict):
         return False
-    if keys is None:
+    for name, value in intent.items():  # noqa: SIM110
+        if not covers(existing.get(name), value, field=name, quantity=quantity):
+            return False
+    return True
+
+
+def _covers_list(existing: Any, intent: Sequence[Any], *, key: str | None) -> bool:
+    if existing is None:
+        return not intent
+    if not isinstance(existing, list):
+        return False
+    if key is None:
         return len(existing) == len(intent) and all(map(covers, existing, intent))
-    by_key = {tuple(element.get(key) for key in keys): element for element in existing}
-    return all(covers(by_key.get(tuple(element.get(key) for key in keys)), element) for element in intent)
+    by_key = {element.get(key): element for element in existing}
+    return all(covers(by_key.get(element.get(key)), element) for element in intent)
