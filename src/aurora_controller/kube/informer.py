@@ -1,8 +1,8 @@
 """A collection kept in memory: its reflector, its store, and those who want to hear of changes."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Protocol
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Final, Protocol, TypeVar
 
 from aurora_controller.kube.clock import Clock
 from aurora_controller.kube.errors import ApiError
@@ -10,10 +10,12 @@ from aurora_controller.kube.list_watch import Source
 from aurora_controller.kube.meta import Kind, Manifest, key_of
 from aurora_controller.kube.reflector import Reflector
 from aurora_controller.kube.resource_version import is_at_least
-from aurora_controller.kube.store import Store
+from aurora_controller.kube.store import Store, changes
 
-_TOLD_AT_ONCE = 200
-"""Changes of a new state are told in portions of this size, so that ten thousand of them do not block the loop."""
+_AT_ONCE = 200
+"""A new state is taken in and told in portions of this size, so that ten thousand objects do not block the loop."""
+
+_Item = TypeVar("_Item")
 
 
 class Handler(Protocol):
@@ -47,7 +49,9 @@ class Informer:
         on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.name: Final = name
-        self.store: Final = Store(indexed_labels=indexed_labels)
+        self.store = Store(indexed_labels=indexed_labels)
+        """Changes with each event; a new state is a new store."""
+        self._indexed_labels = tuple(indexed_labels)
         self._clock = clock
         self._on_progress = on_progress
         self._registrations: list[Registration] = []
@@ -90,10 +94,12 @@ class Informer:
 
     async def replace(self, objects: Sequence[Manifest]) -> None:
         is_initial = not self.has_synced
-        for told, (old, new) in enumerate(self.store.replace(objects), start=1):
+        before, after = self.store, Store(indexed_labels=self._indexed_labels)
+        async for obj in _in_portions(objects):
+            after.put(obj)
+        self.store = after  # in one step: nobody ever reads half a state
+        async for old, new in _in_portions(changes(before, after)):
             self._tell(old, new, is_initial=is_initial)
-            if told % _TOLD_AT_ONCE == 0:
-                await asyncio.sleep(0)
         for registration in self._registrations:
             registration.has_synced = True
 
@@ -126,3 +132,11 @@ class Registration:
     def __init__(self, handler: Handler) -> None:
         self.handler: Final = handler
         self.has_synced = False
+
+
+async def _in_portions(items: Iterable[_Item]) -> AsyncIterator[_Item]:
+    """The items, letting others have their turn after every ``_AT_ONCE``."""
+    for number, item in enumerate(items, start=1):
+        yield item
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)

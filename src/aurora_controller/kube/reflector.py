@@ -185,9 +185,10 @@ class Reflector:
             await asyncio.sleep(0)
 
     async def _replace(self, objects: Sequence[Manifest], version: str) -> None:
+        await self._target.replace(objects)
+        # Not earlier: it says that the copy holds everything up to it.
         self.version = version
         self._version_is_served = True
-        await self._target.replace(objects)
         self.has_synced = True
         self.problem = None
         log.debug("state fetched", kind=self._kind.kind, objects=len(objects), resource_version=version)

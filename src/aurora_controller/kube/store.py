@@ -66,22 +66,6 @@ class Store:
             self._unindex(key, old)
         return old
 
-    def replace(self, objects: Iterable[Manifest]) -> Sequence[Change]:
-        """Makes these the only objects, in one step; what differs from before, the vanished ones first.
-
-        An object whose uid and resourceVersion are as they were is no change.
-        """
-        before = self._objects
-        self._objects = {key_of(obj): obj for obj in objects}
-        self._by_namespace, self._by_owner, self._by_label = {}, {}, {}
-        for key, obj in self._objects.items():
-            self._index(key, obj)
-        vanished: list[Change] = [(old, None) for key, old in before.items() if key not in self._objects]
-        if not before:
-            return [(None, obj) for obj in self._objects.values()]
-        pairs = ((before.get(key), obj) for key, obj in self._objects.items())
-        return vanished + [(old, new) for old, new in pairs if not _is_same(old, new)]
-
     def _at(self, keys: Iterable[ObjectKey]) -> Sequence[Manifest]:
         return [self._objects[key] for key in keys]
 
@@ -105,15 +89,22 @@ class Store:
                     yield self._by_label, (label, value)
 
 
+def changes(before: Store, after: Store) -> Iterator[Change]:
+    """How two states differ, the vanished ones first. An object with the same uid and resourceVersion is no change."""
+    for old in before.list():
+        if after.get(key_of(old)) is None:
+            yield old, None
+    for new in after.list():
+        was = before.get(key_of(new))
+        if was is None or _state_of(was) != _state_of(new):
+            yield was, new
+
+
 def _discard(index: dict[_Entry, dict[ObjectKey, None]], entry: _Entry, key: ObjectKey) -> None:
     keys = index[entry]
     del keys[key]
     if not keys:
         del index[entry]
-
-
-def _is_same(old: Manifest | None, new: Manifest) -> bool:
-    return old is not None and _state_of(old) == _state_of(new)
 
 
 def _state_of(obj: Manifest) -> tuple[str, str]:

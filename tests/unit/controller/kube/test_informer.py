@@ -257,20 +257,35 @@ async def test_a_handler_that_fails_ends_the_informer() -> None:
             await world.informer.run()
 
 
-async def test_a_state_of_thousands_does_not_hold_up_the_loop_while_it_is_told() -> None:
+def numbered(count: int, *, version: str) -> list[Manifest]:
+    return [
+        {"metadata": {"namespace": "team", "name": f"o{number}", "uid": str(number), "resourceVersion": version}}
+        for number in range(count)
+    ]
+
+
+async def test_a_state_of_thousands_does_not_hold_up_the_loop_while_it_is_taken_in_and_told() -> None:
     async with a_world() as world:
-        objects = [
-            {"metadata": {"namespace": "team", "name": f"o{number}", "uid": str(number), "resourceVersion": "5"}}
-            for number in range(1000)
-        ]
         told_at_turns: list[int] = []
 
         async def count_turns() -> None:
-            while len(world.told.changes) < len(objects):
+            while len(world.told.changes) < 1000:
                 told_at_turns.append(len(world.told.changes))
                 await asyncio.sleep(0)
 
         async with asyncio.TaskGroup() as group:
             group.create_task(count_turns())
-            group.create_task(world.informer.replace(objects))
-        assert told_at_turns == [0, 200, 400, 600, 800]
+            group.create_task(world.informer.replace(numbered(1000, version="5")))
+        assert told_at_turns == [0, 0, 0, 0, 0, 0, 200, 400, 600, 800]
+
+
+async def test_a_new_state_shows_all_at_once_though_it_is_taken_in_by_portions() -> None:
+    async with a_world() as world:
+        await world.informer.replace(numbered(1000, version="5"))
+        replacing = asyncio.create_task(world.informer.replace(numbered(600, version="6")))
+        seen: list[tuple[int, set[str]]] = []
+        while not replacing.done():
+            objects = world.informer.store.list()
+            seen.append((len(objects), {obj["metadata"]["resourceVersion"] for obj in objects}))
+            await asyncio.sleep(0)
+        assert set(map(repr, seen)) == {"(1000, {'5'})", "(600, {'6'})"}

@@ -1,5 +1,8 @@
 """How a reflector comes to a whole state: the first one, and those that follow trouble."""
 
+import asyncio
+from collections.abc import Sequence
+
 import pytest
 
 from aurora_controller.kube.errors import (
@@ -10,6 +13,7 @@ from aurora_controller.kube.errors import (
     UnexpectedResponse,
 )
 from aurora_controller.kube.list_watch import Page
+from aurora_controller.kube.meta import Manifest
 from aurora_controller.kube.watch import WatchBroken, WatchEvent, WatchSilent
 from tests.unit.controller.kube.reflecting import (
     STREAMED,
@@ -54,6 +58,26 @@ async def test_nothing_of_a_streamed_state_shows_before_it_is_complete() -> None
         stream.send(bookmark(10, ends_initial=True))
         await settle()
         assert world.copy.objects == {"a": 6}
+
+
+async def test_a_version_counts_as_seen_only_when_the_copy_holds_it() -> None:
+    """Else a request would be reconciled on the state before its own write."""
+    slow = asyncio.Event()
+    stream = Open(*STREAMED[:2])
+    async with running(stream) as world:
+        replace = world.copy.replace
+
+        async def replace_slowly(objects: Sequence[Manifest]) -> None:
+            await slow.wait()
+            await replace(objects)
+
+        world.copy.replace = replace_slowly  # type: ignore[method-assign]
+        stream.send(bookmark(10, ends_initial=True))
+        await settle()
+        assert (world.copy.told, world.reflector.version) == ([], "")
+        slow.set()
+        await settle()
+        assert (world.copy.told, world.reflector.version) == (["replace a b"], "10")
 
 
 async def test_the_stream_of_the_state_goes_on_as_the_watch() -> None:

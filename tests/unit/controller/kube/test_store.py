@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 
 from aurora_controller.kube.meta import Manifest, ObjectKey
-from aurora_controller.kube.store import Store
+from aurora_controller.kube.store import Store, changes
 
 
 def an_object(
@@ -80,26 +80,20 @@ def test_labels_are_found_with_and_without_an_index() -> None:
         assert names(store.with_label("color", "red", "team")) == ["a"]
 
 
-def test_a_new_state_tells_what_differs_with_the_vanished_first() -> None:
+def a_store(*objects: Manifest) -> Store:
     store = Store()
-    kept, changed, gone = an_object("kept"), an_object("changed"), an_object("gone")
-    for obj in (kept, changed, gone):
+    for obj in objects:
         store.put(obj)
+    return store
+
+
+def test_two_states_differ_in_what_vanished_changed_and_is_new() -> None:
+    kept, changed, gone = an_object("kept"), an_object("changed"), an_object("gone")
     now_changed, new = an_object("changed", version=2), an_object("new")
-    assert store.replace([kept, now_changed, new]) == [(gone, None), (changed, now_changed), (None, new)]
-    assert names(store.list()) == ["kept", "changed", "new"]
+    before, after = a_store(kept, changed, gone), a_store(kept, now_changed, new)
+    assert list(changes(before, after)) == [(gone, None), (changed, now_changed), (None, new)]
 
 
 def test_an_object_made_again_under_its_name_differs_even_at_the_same_version() -> None:
-    store = Store()
     first, second = an_object("a", uid="1"), an_object("a", uid="2")
-    store.put(first)
-    assert store.replace([second]) == [(first, second)]
-
-
-def test_a_new_state_replaces_the_indexes_too() -> None:
-    store = Store(indexed_labels=["color"])
-    store.put(an_object("a", owner="w1", color="red"))
-    store.replace([an_object("a", version=2, owner="w2", color="blue")])
-    assert (names(store.owned_by("w1")), names(store.owned_by("w2"))) == ([], ["a"])
-    assert (names(store.with_label("color", "red")), names(store.with_label("color", "blue"))) == ([], ["a"])
+    assert list(changes(a_store(first), a_store(second))) == [(first, second)]
