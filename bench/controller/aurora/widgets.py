@@ -21,6 +21,7 @@ from aurora_controller.kube.consistency import ConsistencyStore
 from aurora_controller.kube.controller import Controller
 from aurora_controller.kube.events import EventRecorder
 from aurora_controller.kube.executor import Executor
+from aurora_controller.kube.manager import Manager, NoElection, NoHealth
 from aurora_controller.kube.meta import DEPLOYMENT, INGRESS, SERVICE, Kind, Manifest, ObjectKey, PolicyRule, is_deleting
 from aurora_controller.kube.ownership import controller_of
 from aurora_controller.kube.reconcile import Apply, ObjectReader, PatchStatus, Plan, Request, Watch
@@ -98,6 +99,7 @@ async def main() -> None:
         own_writes = ConsistencyStore(cache=cache, clock=clock)
         cache.on_progress(own_writes.changed)
         client = KubeClient(writes, kinds=(WIDGET, *CHILDREN))
+        events = EventRecorder(client=client, clock=clock, controller="widget-controller", instance="bench")
         controller = Controller(
             reconciler=WidgetReconciler(cache),
             cache=cache,
@@ -108,20 +110,21 @@ async def main() -> None:
                 intent_annotation="bench.aurora.io/intent",
             ),
             own_writes=own_writes,
-            events=EventRecorder(client=client, clock=clock, controller="widget-controller", instance="bench"),
+            events=events,
             clock=clock,
             workers=WORKERS,
         )
         for watch in controller.watches:
             cache.subscribe(watch, partial(controller.on_change, watch))
-        async with asyncio.TaskGroup() as group:
-            caches = group.create_task(cache.run())
-            await cache.synced()
-            reconciling = group.create_task(controller.run())
-            await stop.wait()
-            controller.stop()
-            await reconciling
-            caches.cancel()
+        manager = Manager(
+            caches=cache,
+            controllers=[controller],
+            events=events,
+            election=NoElection(),
+            health=NoHealth(),
+            clock=clock,
+        )
+        await manager.run(stop)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,12 @@ the Lease stops at once, without grace.
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, Protocol
 
 import structlog
 
 from aurora_controller.kube.clock import Clock
-from aurora_controller.kube.health import HealthServer
 from aurora_controller.kube.metrics import LOOP_LAG_SECONDS
 
 _SYNC_REPORT_SECONDS: Final = 30.0
@@ -64,6 +63,20 @@ class Election(Protocol):
     async def stop(self) -> None: ...
 
 
+class Health(Protocol):
+    """See ``HealthServer``."""
+
+    def serving(self) -> AbstractAsyncContextManager[None]: ...
+
+
+class NoHealth:
+    """For a program that nobody probes."""
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        yield
+
+
 class NoElection:
     """For a single replica: leads from the start, and for good."""
 
@@ -85,7 +98,7 @@ class Manager:
         controllers: Sequence[Runnable],
         events: Recorder,
         election: Election,
-        health: HealthServer,
+        health: Health,
         clock: Clock,
         graceful_shutdown_seconds: float = 30.0,
     ) -> None:

@@ -12,6 +12,7 @@ from aurora_controller.app import LEASE_NAME, open_manager
 from aurora_controller.kube.clock import SystemClock
 from aurora_controller.kube.config import StaticConfig
 from aurora_controller.kube.health import HealthServer
+from aurora_controller.kube.manager import Manager
 from aurora_controller.kube.meta import (
     DEPLOYMENT,
     ENDPOINT_SLICE,
@@ -55,10 +56,15 @@ async def controller(server: FakeAPIServer, **settings: object) -> AsyncIterator
         running = asyncio.create_task(manager.run(stop))
         await until(lambda: running.done() or leader(server) != "")
         try:
-            yield manager._health
+            yield health_of(manager)
         finally:
             stop.set()
             await running
+
+
+def health_of(manager: Manager) -> HealthServer:
+    assert isinstance(manager._health, HealthServer)
+    return manager._health
 
 
 def leader(server: FakeAPIServer) -> str:
@@ -110,11 +116,11 @@ async def test_a_controller_without_its_crds_waits_and_says_so(server: FakeAPISe
         running = asyncio.create_task(manager.run(stop))
         await until(lambda: running.done() or server.open_watches >= len(WATCHED) - 1)
 
-        status, text = await probe(manager._health, "/readyz")
+        status, text = await probe(health_of(manager), "/readyz")
 
         assert status == 500
         assert "mldeployments.aurora.io" in text
-        assert await probe(manager._health, "/healthz") == (200, "ok")
+        assert await probe(health_of(manager), "/healthz") == (200, "ok")
         stop.set()
         await running
     assert leader(server) == ""
