@@ -52,6 +52,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--kube-bin", type=Path, required=True, help="folder with etcd and kube-apiserver")
     parser.add_argument("--out", type=Path, default=Path("results.json"))
+    parser.add_argument("--add", action="store_true", help="to the results in --out, as further rounds")
     parser.add_argument("--work-dir", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--keep", action="store_true", help="keep logs of runs that converged, too")
     parser.add_argument("--steady", type=float, default=30, help="seconds to watch an idle controller")
@@ -68,8 +69,9 @@ async def main() -> int:
         implementations = [one for one in implementations if one[0] in options.only]
     os.sched_setaffinity(0, {options.server_core})
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    results: list[Json] = []
-    for round_ in range(1, options.rounds + 1):
+    results: list[Json] = json.loads(options.out.read_text()) if options.add and options.out.exists() else []
+    last = max((result["round"] for result in results), default=0)
+    for round_ in range(last + 1, last + options.rounds + 1):
         for n in options.n:
             for name, command in implementations:
                 result = await measure(name, command, n, options) | {"round": round_}

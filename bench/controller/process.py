@@ -22,7 +22,8 @@ class Controller:
 
     def __init__(self, command: str, kubeconfig: Path, core: int, log: Path) -> None:
         self._command = ["taskset", "-c", str(core), *shlex.split(command)]
-        self._environment = os.environ | {"KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(REPOSITORY)}
+        python_path = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "src")))
+        self._environment = os.environ | {"KUBECONFIG": str(kubeconfig), "PYTHONPATH": python_path}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
