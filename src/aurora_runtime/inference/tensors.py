@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from aurora_runtime.inference import binary
 from aurora_runtime.inference.errors import InvalidRequest, InvalidTensor
 from aurora_runtime.store.descriptor import INPUT_TENSOR, TensorSpec
 
@@ -103,6 +104,25 @@ class Features:
         rows = outside.sum(axis=0)
         return {name: count for name, count in zip(self.positions, rows.tolist(), strict=True) if count}
 
+    def raw(self, data: memoryview) -> Mapping[str, Any]:
+        """The whole matrix as a tensor whose only description is the number of its bytes, in the signature's datatype.
+
+        Raises InvalidRequest when the features have several datatypes, or the bytes are no whole rows.
+        """
+        datatypes = {tensor.datatype for tensor in self.tensors}
+        if len(datatypes) != 1 or not datatypes <= NUMPY_TYPES.keys() or INPUT_TENSOR in self.positions:
+            raise InvalidRequest(
+                f"{binary.LENGTH_HEADER}: expected the length of a JSON header, because bytes alone do not say what "
+                "they are when inputs differ in datatype or one is named 'input'; given 0"
+            )
+        datatype = datatypes.pop()
+        row_bytes = len(self.tensors) * NUMPY_TYPES[datatype].itemsize
+        if not data or len(data) % row_bytes:
+            expected = f"rows of {row_bytes} bytes, {len(self.tensors)} {datatype} each"
+            raise InvalidRequest(f"body: expected {expected}, given {len(data)} bytes")
+        shape = [len(data) // row_bytes, len(self.tensors)]
+        return {"name": INPUT_TENSOR, "shape": shape, "datatype": datatype, "data": data}
+
     def _whole(self, tensor: Mapping[str, Any]) -> NDArray[np.float64]:
         features = len(self.tensors)
         array = decode(INPUT_TENSOR, tensor)
@@ -164,6 +184,11 @@ def decode(name: str, tensor: Mapping[str, Any]) -> NDArray[Any]:
         expected = "one of " + ", ".join(NUMPY_TYPES)
         raise InvalidTensor(tensor=name, field="datatype", expected=expected, given=_shown(datatype))
     data = tensor.get("data")
+    if type(data) is memoryview:  # JSON has no such thing: it is what came behind the JSON
+        if len(data) != prod(shape) * dtype.itemsize:
+            expected = f"{prod(shape) * dtype.itemsize} for shape {shape} of {datatype}"
+            raise InvalidTensor(tensor=name, field=f"parameters.{binary.SIZE}", expected=expected, given=str(len(data)))
+        return binary.from_bytes(name, data, shape, dtype)
     if not isinstance(data, list):
         raise InvalidTensor(tensor=name, field="data", expected="a list", given=_shown(data))
     return _array(name, _flat(name, data, shape), dtype).reshape(shape)
