@@ -10,7 +10,9 @@ InferenceError
 ├── TooManyFailures      so many times that the client should wait
 ├── TooSlow              the body does not come
 ├── NotFound             another model, or another version of it
+├── BodyTooLarge
 ├── UnsupportedMedia
+├── UnsupportedCoding
 ├── NotReady             time will help
 └── TooBusy
 """
@@ -93,6 +95,21 @@ class UnsupportedMedia(InferenceError):
 
     def __init__(self, *, expected: str, given: str) -> None:
         super().__init__(f"Content-Type: expected {expected}, given {given[:100]}")
+
+
+class BodyTooLarge(InferenceError):
+    """A body is larger, or becomes larger when it is decompressed, than the server reads."""
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(f"body: expected at most {limit} bytes, decompressed")
+
+
+class UnsupportedCoding(InferenceError):
+    """A body is compressed in a way that is not understood. ``expected`` lists those that are."""
+
+    def __init__(self, *, expected: str, given: str) -> None:
+        self.expected = expected
+        super().__init__(f"Content-Encoding: expected one of {expected}, given {given[:100]}")
 
 
 class NotReady(InferenceError):
