@@ -13,7 +13,7 @@ from prometheus_client import disable_created_metrics
 
 from aurora_controller.analysis.scrape import HttpCounterReader
 from aurora_controller.api import labels
-from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB
+from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB, MODEL_NAME
 from aurora_controller.kube.cache import Cache
 from aurora_controller.kube.client import KubeClient
 from aurora_controller.kube.clock import Clock, SystemClock
@@ -75,7 +75,13 @@ async def open_manager(settings: ControllerSettings, *, config: ClusterConfig, c
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as pods,
     ):
         client = KubeClient(writes, kinds=_WRITTEN_KINDS)
-        cache = Cache(rest=watches, clock=clock, namespaces=settings.namespaces, indexed_labels=labels.INDEXED)
+        cache = Cache(
+            rest=watches,
+            clock=clock,
+            namespaces=settings.namespaces,
+            indexed_labels=labels.INDEXED,
+            indexed_fields=(MODEL_NAME,),
+        )
         events = EventRecorder(client=client, clock=clock, controller=labels.REPORTER, instance=identity)
         controllers = [
             _controller(reconciler, settings, cache=cache, client=client, events=events, clock=clock)

@@ -31,11 +31,13 @@ class Cache:
         clock: Clock,
         namespaces: Iterable[str] = (),
         indexed_labels: Iterable[str] = (),
+        indexed_fields: Iterable[str] = (),
     ) -> None:
         self._rest = rest
         self._clock = clock
         self._namespaces: Sequence[str | None] = tuple(namespaces) or (None,)
         self._indexed_labels = tuple(indexed_labels)
+        self._indexed_fields = tuple(indexed_fields)
         self._informers: dict[tuple[Kind, str | None, str], Informer] = {}
         self._by_kind: dict[Kind, list[tuple[str | None, Informer]]] = {}
         self._is_running = False
@@ -99,6 +101,12 @@ class Cache:
             self._readable(kind, namespace), lambda informer: informer.store.with_label(label, value, namespace)
         )
 
+    def with_field(self, kind: Kind, field: str, value: str, namespace: str | None = None) -> Sequence[Manifest]:
+        """Objects with this string at a path such as ``spec.modelName``; fast where it is one of ``indexed_fields``."""
+        return _distinct(
+            self._readable(kind, namespace), lambda informer: informer.store.with_field(field, value, namespace)
+        )
+
     def seen_version(self, kind: Kind, key: ObjectKey) -> str | None:
         """Up to which version everything in this object's collection has been seen; None when it is not watched.
 
@@ -124,6 +132,7 @@ class Cache:
                 ),
                 clock=self._clock,
                 indexed_labels=self._indexed_labels,
+                indexed_fields=self._indexed_fields,
                 on_progress=self._progressed,
             )
             self._informers[place] = informer

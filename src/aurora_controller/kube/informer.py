@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from aurora_controller.kube.clock import Clock
@@ -45,13 +46,14 @@ class Informer:
         source: Source,
         clock: Clock,
         indexed_labels: Iterable[str] = (),
+        indexed_fields: Iterable[str] = (),
         transform: Callable[[Manifest], None] = without_managed_fields,
         on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.name: Final = name
-        self.store = Store(indexed_labels=indexed_labels)
+        self._new_store = partial(Store, indexed_labels=tuple(indexed_labels), indexed_fields=tuple(indexed_fields))
+        self.store = self._new_store()
         """Changes with each event; a new state is a new store."""
-        self._indexed_labels = tuple(indexed_labels)
         self._clock = clock
         self._on_progress = on_progress
         self._registrations: list[Registration] = []
@@ -94,7 +96,7 @@ class Informer:
 
     async def replace(self, objects: Sequence[Manifest]) -> None:
         is_initial = not self.has_synced
-        before, after = self.store, Store(indexed_labels=self._indexed_labels)
+        before, after = self.store, self._new_store()
         async for obj in _in_portions(objects):
             after.put(obj)
         self.store = after  # in one step: nobody ever reads half a state

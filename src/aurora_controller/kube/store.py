@@ -1,11 +1,11 @@
-"""Objects by key, by owner and by label: what reconcilers read.
+"""Objects by key, by owner, by label and by field: what reconcilers read.
 
 The indexes change in the same step as the objects, and nothing here waits, so a reader on the same event loop never
 sees one without the other. What comes out is shared by all readers: treat it as read-only.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from aurora_controller.kube.meta import Manifest, ObjectKey, key_of, labels_of, uid_of
 
@@ -17,15 +17,20 @@ _Entry = TypeVar("_Entry")
 
 
 class Store:
-    """``indexed_labels`` are the labels that ``with_label`` finds without looking at every object."""
+    """``with_label`` and ``with_field`` find what is indexed without looking at every object.
 
-    def __init__(self, *, indexed_labels: Iterable[str] = ()) -> None:
+    Fields are named by their path, such as ``spec.modelName``.
+    """
+
+    def __init__(self, *, indexed_labels: Iterable[str] = (), indexed_fields: Iterable[str] = ()) -> None:
         self._indexed_labels = frozenset(indexed_labels)
+        self._indexed_fields = frozenset(indexed_fields)
         self._objects: dict[ObjectKey, Manifest] = {}
         # Keys are kept in dicts, not sets: what is listed twice comes in the same order.
         self._by_namespace: dict[str, dict[ObjectKey, None]] = {}
         self._by_owner: _Index = {}
         self._by_label: _Index = {}
+        self._by_field: _Index = {}
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -45,9 +50,13 @@ class Store:
 
     def with_label(self, label: str, value: str, namespace: str | None = None) -> Sequence[Manifest]:
         if label in self._indexed_labels:
-            found = self._at(self._by_label.get((label, value), ()))
-            return [obj for obj in found if namespace is None or key_of(obj).namespace == namespace]
+            return self._within(namespace, self._by_label.get((label, value), ()))
         return [obj for obj in self.list(namespace) if labels_of(obj).get(label) == value]
+
+    def with_field(self, field: str, value: str, namespace: str | None = None) -> Sequence[Manifest]:
+        if field in self._indexed_fields:
+            return self._within(namespace, self._by_field.get((field, value), ()))
+        return [obj for obj in self.list(namespace) if text_at(obj, field) == value]
 
     def put(self, obj: Manifest) -> Manifest | None:
         """What was there before."""
@@ -69,6 +78,9 @@ class Store:
     def _at(self, keys: Iterable[ObjectKey]) -> Sequence[Manifest]:
         return [self._objects[key] for key in keys]
 
+    def _within(self, namespace: str | None, keys: Iterable[ObjectKey]) -> Sequence[Manifest]:
+        return [self._objects[key] for key in keys if namespace is None or key.namespace == namespace]
+
     def _index(self, key: ObjectKey, obj: Manifest) -> None:
         self._by_namespace.setdefault(key.namespace, {})[key] = None
         for index, entry in self._entries(obj):
@@ -87,6 +99,18 @@ class Store:
             for label, value in labels_of(obj).items():
                 if label in self._indexed_labels:
                     yield self._by_label, (label, value)
+        for field in self._indexed_fields:
+            found = text_at(obj, field)
+            if found is not None:
+                yield self._by_field, (field, found)
+
+
+def text_at(obj: Manifest, field: str) -> str | None:
+    """The string at a path such as ``spec.modelName``; None when there is none."""
+    value: Any = obj
+    for name in field.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else None
 
 
 def changes(before: Store, after: Store) -> Iterator[Change]:

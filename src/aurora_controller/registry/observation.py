@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from aurora_controller.api import labels
-from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB
+from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB, MODEL_NAME
 from aurora_controller.api.v1alpha1.mlmodel import MLModel
 from aurora_controller.api.v1alpha1.mltrainingjob import RunPhase
 from aurora_controller.kube.meta import Manifest, ObjectKey, is_deleting, key_of, uid_of
@@ -101,8 +101,10 @@ def observe(cache: ObjectReader, request: Request) -> Observation | None:
     versions = [_version(one) for one in _of_model(labelled, request.name)]
     if (manifest is None and not versions) or (manifest is not None and is_deleting(manifest)):
         return None
-    jobs = _of_model(cache.list(ML_TRAINING_JOB, request.namespace), request.name)
-    deployments = _of_model(cache.list(ML_DEPLOYMENT, request.namespace), request.name)
+    jobs, deployments = (
+        [one for one in cache.with_field(kind, MODEL_NAME, request.name, request.namespace) if not is_deleting(one)]
+        for kind in (ML_TRAINING_JOB, ML_DEPLOYMENT)
+    )
     return Observation(
         key=request,
         model=None if manifest is None else Model(manifest=manifest, content=_parsed(manifest)),

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from aurora_controller.analysis.accounting import Count, Reading
 from aurora_controller.analysis.scrape import CounterReader, Scrape
 from aurora_controller.api import labels
-from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION
+from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, MODEL_NAME
 from aurora_controller.api.v1alpha1.mldeployment import MLDeployment, RolloutPhase
 from aurora_controller.kube.clock import Clock, SystemClock
 from aurora_controller.kube.conditions import conditions_of, is_true
@@ -247,11 +247,7 @@ class RolloutReconciler:
         return self._followers(key_of(model).namespace, key_of(model).name)
 
     def _followers(self, namespace: str, model: str) -> Iterable[Request]:
-        return (
-            key_of(deployment)
-            for deployment in self._cache.list(ML_DEPLOYMENT, namespace)
-            if deployment["spec"].get("modelName") == model
-        )
+        return map(key_of, self._cache.with_field(ML_DEPLOYMENT, MODEL_NAME, model, namespace))
 
     def _users_of_claim(self, claim: Manifest) -> Iterable[Request]:
         """A claim that appears or is bound matters to those that are not served, or have a canary."""

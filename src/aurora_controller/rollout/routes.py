@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT
+from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, MODEL_NAME
 from aurora_controller.api.v1alpha1.mldeployment import Routing, RoutingType
 from aurora_controller.kube.meta import INGRESS, Manifest, ObjectKey, is_deleting, key_of
 from aurora_controller.kube.ownership import is_controlled_by
@@ -35,15 +35,12 @@ def holder_of(
 
 def rivals_of(cache: ObjectReader, manifest: Manifest, route: RouteKey, *, host_template: str) -> list[Manifest]:
     """Other MLDeployments, of any watched namespace, that ask for the same route."""
-    own, model = key_of(manifest), manifest["spec"].get("modelName")
+    own, model = key_of(manifest), manifest["spec"]["modelName"]
     return [
         other
-        for other in cache.list(ML_DEPLOYMENT)
-        # The path is made of the model's name, so most of them are out at once.
-        if other["spec"].get("modelName") == model
-        and key_of(other) != own
-        and not is_deleting(other)
-        and route_of(other, host_template) == route
+        # The path is made of the model's name.
+        for other in cache.with_field(ML_DEPLOYMENT, MODEL_NAME, model)
+        if key_of(other) != own and not is_deleting(other) and route_of(other, host_template) == route
     ]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from aurora_controller.api import labels
-from aurora_controller.api.v1alpha1.kinds import ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB
+from aurora_controller.api.v1alpha1.kinds import ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB, MODEL_NAME
 from aurora_controller.api.v1alpha1.mltrainingjob import MLTrainingJob, Run, RunPhase
 from aurora_controller.kube.meta import (
     JOB,
@@ -194,8 +194,7 @@ def _highest_number(cache: ObjectReader, job: MLTrainingJob, versions: Mapping[i
     model = cache.get(ML_MODEL, ObjectKey(namespace, model_name)) or {}
     in_runs = [
         _number(((manifest.get("status") or {}).get("run") or {}).get("version"))
-        for manifest in cache.list(ML_TRAINING_JOB, namespace)
-        if _model_of(manifest) == model_name
+        for manifest in cache.with_field(ML_TRAINING_JOB, MODEL_NAME, model_name, namespace)
     ]
     highest = max([_number((model.get("status") or {}).get("highestVersion")), *versions, *in_runs])
     # A version whose label somebody removed is not among them, and its name is taken all the same.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from aurora_controller.kube.meta import Kind, Manifest, ObjectKey
-from aurora_controller.kube.store import Store
+from aurora_controller.kube.store import Store, text_at
 
 
 class FakeCache:
@@ -31,6 +31,9 @@ class FakeCache:
 
     def with_label(self, kind: Kind, label: str, value: str, namespace: str | None = None) -> Sequence[Manifest]:
         return self._store(kind).with_label(label, value, namespace)
+
+    def with_field(self, kind: Kind, field: str, value: str, namespace: str | None = None) -> Sequence[Manifest]:
+        return [obj for obj in self.list(kind, namespace) if text_at(obj, field) == value]
 
     def _store(self, kind: Kind) -> Store:
         return self._stores.get((kind.api_version, kind.kind), Store())

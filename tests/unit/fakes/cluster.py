@@ -17,6 +17,7 @@ from aurora_controller.kube.errors import AlreadyExists, ApplyConflict, Conflict
 from aurora_controller.kube.meta import Kind, Manifest, ObjectKey, key_of, labels_of, uid_of
 from aurora_controller.kube.ownership import controller_of
 from aurora_controller.kube.reconcile import Watch
+from aurora_controller.kube.store import text_at
 
 Path = tuple[str, ...]
 _SERVER_FIELDS = ("uid", "resourceVersion", "generation", "creationTimestamp")
@@ -276,6 +277,9 @@ class CacheView:
 
     def with_label(self, kind: Kind, label: str, value: str, namespace: str | None = None) -> Sequence[Manifest]:
         return [obj for obj in self.list(kind, namespace) if labels_of(obj).get(label) == value]
+
+    def with_field(self, kind: Kind, field: str, value: str, namespace: str | None = None) -> Sequence[Manifest]:
+        return [obj for obj in self.list(kind, namespace) if text_at(obj, field) == value]
 
     def seen_version(self, kind: Kind, key: ObjectKey) -> str | None:
         return str(self._cluster.seen_version)

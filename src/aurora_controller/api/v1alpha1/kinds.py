@@ -11,3 +11,6 @@ ML_TRAINING_JOB: Final = Kind(GROUP, VERSION, "MLTrainingJob", "mltrainingjobs")
 ML_MODEL_VERSION: Final = Kind(GROUP, VERSION, "MLModelVersion", "mlmodelversions")
 ML_MODEL: Final = Kind(GROUP, VERSION, "MLModel", "mlmodels")
 ML_DEPLOYMENT: Final = Kind(GROUP, VERSION, "MLDeployment", "mldeployments")
+
+MODEL_NAME: Final = "spec.modelName"
+"""The field of three of them that names an MLModel; the cache can be asked by it."""

@@ -80,6 +80,28 @@ def test_labels_are_found_with_and_without_an_index() -> None:
         assert names(store.with_label("color", "red", "team")) == ["a"]
 
 
+def with_model(name: str, model: object, *, version: int = 1, namespace: str = "team") -> Manifest:
+    return an_object(name, version=version, namespace=namespace) | {"spec": {"model": model}}
+
+
+def test_fields_are_found_with_and_without_an_index() -> None:
+    for store in (Store(), Store(indexed_fields=["spec.model"])):
+        for obj in (
+            with_model("a", "iris"),
+            with_model("b", "iris", namespace="other"),
+            with_model("c", "housing"),
+            with_model("d", 7),
+            an_object("e"),
+        ):
+            store.put(obj)
+        assert names(store.with_field("spec.model", "iris")) == ["a", "b"]
+        assert names(store.with_field("spec.model", "iris", "team")) == ["a"]
+        store.put(with_model("a", "housing", version=2))
+        store.remove(ObjectKey("other", "b"))
+        assert names(store.with_field("spec.model", "iris")) == []
+        assert sorted(names(store.with_field("spec.model", "housing"))) == ["a", "c"]
+
+
 def a_store(*objects: Manifest) -> Store:
     store = Store()
     for obj in objects:

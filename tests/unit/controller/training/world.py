@@ -19,6 +19,7 @@ from aurora_controller.kube.clock import format_time, parse_time
 from aurora_controller.kube.merge_patch import merge_patch
 from aurora_controller.kube.meta import JOB, PERSISTENT_VOLUME_CLAIM, POD, Kind, Manifest, ObjectKey, labels_of, uid_of
 from aurora_controller.kube.reconcile import Create, Delete, EventNote, PatchStatus, Plan, Write
+from aurora_controller.kube.store import text_at
 from aurora_controller.training.reconciler import TrainingReconciler
 from aurora_runtime.contract import (
     EXIT_CODES,
@@ -77,6 +78,9 @@ class World:
 
     def with_label(self, kind: Kind, label: str, value: str, namespace: str | None = None) -> Sequence[Manifest]:
         return [obj for obj in self.list(kind, namespace) if labels_of(obj).get(label) == value]
+
+    def with_field(self, kind: Kind, field: str, value: str, namespace: str | None = None) -> Sequence[Manifest]:
+        return [obj for obj in self.list(kind, namespace) if text_at(obj, field) == value]
 
     # What people do
 
