@@ -70,6 +70,7 @@ class Cluster:
             f"--cert-dir={self._folder}",
             f"--token-auth-file={tokens}",
             "--authorization-mode=AlwaysAllow",
+            "--disable-admission-plugins=ServiceAccount",  # nothing here makes them, and pods would need one
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={key}",
             f"--service-account-signing-key-file={key}",
@@ -158,8 +159,15 @@ class Api:
         answer: Json = json.loads(await self.text(path, "PATCH", json.dumps(body).encode(), "merge-patch+json"))
         return answer
 
-    async def apply(self, path: str, body: Json) -> None:
-        await self.text(f"{path}?fieldManager=bench", "PATCH", json.dumps(body).encode(), "apply-patch+yaml")
+    async def replace(self, path: str, body: Json) -> Json:
+        answer: Json = json.loads(await self.text(path, "PUT", json.dumps(body).encode()))
+        return answer
+
+    async def apply(self, path: str, body: Json, *, manager: str = "bench") -> Json:
+        query = f"fieldManager={manager}&force=true"
+        data = json.dumps(body).encode()
+        answer: Json = json.loads(await self.text(f"{path}?{query}", "PATCH", data, "apply-patch+yaml"))
+        return answer
 
     async def delete(self, path: str) -> None:
         await self.text(path, "DELETE")

@@ -64,18 +64,7 @@ class Run:
                 watch.cancel()
 
     async def _prepare(self) -> None:
-        await self._api.create("/api/v1/namespaces", {"metadata": {"name": "bench"}})
-        crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-        await self._api.text(crds, "POST", (HERE / "crd.yaml").read_bytes(), "yaml")
-        async with asyncio.timeout(30):
-            while True:
-                with contextlib.suppress(ApiError):
-                    groups = {group["name"] for group in (await self._api.get("/apis"))["groups"]}
-                    # A watch is refused while the new kind's cache is being filled.
-                    await self._api.text(f"{WIDGETS}?watch=1&timeoutSeconds=1")
-                    if "bench.aurora.io" in groups:
-                        break
-                await asyncio.sleep(0.2)
+        await install_widgets(self._api)
         for _ in range(20):
             await self._warm_up()
 
@@ -257,6 +246,22 @@ class Run:
         self.metrics[f"{phase}_writes_per_widget"] = writes(requests) / n
         self.metrics[f"{phase}_reads_per_widget"] = (sum(requests.values()) - writes(requests)) / n
         self.metrics[f"requests_{phase}"] = requests
+
+
+async def install_widgets(api: Api) -> None:
+    """The namespace and the kind; returns when objects of it can be watched."""
+    await api.create("/api/v1/namespaces", {"metadata": {"name": "bench"}})
+    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    await api.text(crds, "POST", (HERE / "crd.yaml").read_bytes(), "yaml")
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(ApiError):
+                groups = {group["name"] for group in (await api.get("/apis"))["groups"]}
+                # A watch is refused while the new kind's cache is being filled.
+                await api.text(f"{WIDGETS}?watch=1&timeoutSeconds=1")
+                if "bench.aurora.io" in groups:
+                    return
+            await asyncio.sleep(0.2)
 
 
 def ready(widget: Json) -> bool:

@@ -91,7 +91,7 @@ def summary(results: list[Json], n: int = JUDGED_N) -> str:
     )
 
 
-def percentile(samples: Sequence[float], percent: int) -> float | None:
+def percentile(samples: Sequence[float], percent: float) -> float | None:
     """Nearest rank; None of nothing."""
     return sorted(samples)[math.ceil(percent / 100 * len(samples)) - 1] if samples else None
 

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 
+import orjson
 import pytest
 
 from aurora_controller.kube.errors import (
@@ -243,6 +244,16 @@ class ApiServerConformance:
         await api.apply(theirs, by="them")
         ours["metadata"]["labels"] = {"a": "1"}
         assert (await api.apply(ours))["metadata"]["labels"] == {"a": "1", "c": "1"}
+
+    async def test_a_field_of_a_plain_create_outlives_an_apply_without_it(self, api: Api) -> None:
+        """A create and an apply own their fields apart, under one manager's name too; see ADR 6."""
+        path, body = PROBE.path(api.namespace), orjson.dumps(api.probe(a=1, b=2))
+        params = {"fieldManager": "us"}
+        await api.rest.request("POST", path, params=params, body=body, content_type="application/json")
+        applied = await api.apply(api.probe(a=1))
+        assert applied["spec"] == {"a": 1, "b": 2}
+        records = [(record["manager"], record["operation"]) for record in applied["metadata"]["managedFields"]]
+        assert sorted(records) == [("us", "Apply"), ("us", "Update")]
 
     async def test_an_apply_that_names_a_uid_never_creates(self, api: Api) -> None:
         with pytest.raises(Conflict):

@@ -18,7 +18,10 @@ Request: TypeAlias = ObjectKey
 
 @dataclass(frozen=True, kw_only=True)
 class Create:
-    """A plain POST: for random values and reservations. An existing object ends the reconcile, quietly asked again."""
+    """A plain POST: for random values and reservations. An existing object ends the reconcile, quietly asked again.
+
+    For what is never applied: an apply removes no field that a create has set (docs/adr/0006-cheaper-writes.md).
+    """
 
     manifest: Manifest
 
