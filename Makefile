@@ -48,6 +48,9 @@ test-e2e: images cluster-test ## End-to-end tests on the kind cluster aurora-tes
 .PHONY: bench-controller
 bench-controller: setup ## Controller runtimes compared (needs an idle machine)
 	@bench/controller/run.sh --n 1000 --rounds 3
+.PHONY: bench-controller-scale
+bench-controller-scale: setup ## The controller with 10,000 MLDeployments (fills a cluster first: 15 minutes)
+	@bench/controller/scale.sh
 
 ##@ Build
 .PHONY: setup images cluster-up cluster-down cluster-test manifests lock

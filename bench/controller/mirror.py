@@ -27,8 +27,12 @@ class Mirror:
                     self.objects.pop(name, None)
                 else:
                     self.put(event["object"])
-                for watcher in list(self._watchers):
-                    watcher(name)
+                self.tell(name)
+
+    def tell(self, name: str) -> None:
+        """Those who wait look at this object again."""
+        for watcher in list(self._watchers):
+            watcher(name)
 
     def put(self, new: Json) -> None:
         """From the watch, or from the answer to a write, whichever is newer."""

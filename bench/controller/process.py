@@ -40,6 +40,16 @@ class Controller:
             self._process.wait()
             self._process = None
 
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def gone(self, seconds: float) -> None:
+        """Returns once the process has ended by itself."""
+        assert self._process is not None
+        await asyncio.to_thread(self._process.wait, seconds)
+        self._process = None
+
     def cpu_seconds(self) -> float:
         return sum(map(cpu_seconds, self._tree()))
 
