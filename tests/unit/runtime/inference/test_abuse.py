@@ -1,10 +1,9 @@
 """Clients that are slow, huge, broken or malicious cost little, and nobody else notices them."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -12,8 +11,9 @@ import orjson
 import pytest
 
 from aurora_runtime.store.model_store import ModelStore
+from tests.unit.runtime.inference.live import LiveServer, a_live_server
 from tests.unit.runtime.inference.models import FEATURES, MODEL, a_body, a_regressor, a_tensor, some_rows
-from tests.unit.runtime.inference.processes import LIMIT_SECONDS, Server, a_process, closed
+from tests.unit.runtime.inference.processes import LIMIT_SECONDS, closed
 
 PATH = f"/v2/models/{MODEL}/infer"
 MEBIBYTE = 1024 * 1024
@@ -25,8 +25,7 @@ REQUESTS_EACH = 12
 class Target:
     """A ready server process."""
 
-    server: Server
-    port: int
+    server: LiveServer
     session: aiohttp.ClientSession
 
     async def infer(self, body: bytes) -> tuple[int, Any]:
@@ -35,24 +34,36 @@ class Target:
 
     async def send(self, head_and_more: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection of its own on which this was sent."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
         writer.write(head_and_more)
         await writer.drain()
         return reader, writer
 
-    def peak_memory_bytes(self) -> int:
-        lines = Path(f"/proc/{self.server.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+
+@pytest.fixture(scope="module")
+def patient_server(store: ModelStore) -> Iterator[LiveServer]:
+    with a_live_server(store.root, "--max-body-bytes", str(MEBIBYTE)) as server:
+        yield server
 
 
-@asynccontextmanager
-async def ready(store: ModelStore, *flags: str) -> AsyncIterator[Target]:
-    async with a_process(store.root, *flags) as server:
-        await server.logged("ready")
-        port = await server.port("http")
-        connector = aiohttp.TCPConnector(limit=CONNECTIONS)
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", connector=connector) as session:
-            yield Target(server=server, port=port, session=session)
+@pytest.fixture(scope="module")
+def hasty_server(store: ModelStore) -> Iterator[LiveServer]:
+    with a_live_server(store.root, "--idle-timeout-seconds", "0.2", "--body-timeout-seconds", "0.2") as server:
+        yield server
+
+
+@pytest.fixture
+async def target(patient_server: LiveServer) -> AsyncIterator[Target]:
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+    async with aiohttp.ClientSession(patient_server.url, connector=connector) as session:
+        yield Target(server=patient_server, session=session)
+
+
+@pytest.fixture
+async def hasty(hasty_server: LiveServer) -> AsyncIterator[Target]:
+    """It soon gives up on clients."""
+    async with aiohttp.ClientSession(hasty_server.url) as session:
+        yield Target(server=hasty_server, session=session)
 
 
 def head(content_length: int) -> bytes:
@@ -60,95 +71,88 @@ def head(content_length: int) -> bytes:
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST /v2 HTTP/1.1\r\nHost: a\r\nX-Slow: "], ids=["nothing", "half a head"])
-async def test_a_head_that_never_ends_is_hung_up_on(store: ModelStore, sent: bytes) -> None:
-    async with ready(store, "--idle-timeout-seconds", "0.2") as target:
-        reader, writer = await target.send(sent)
-        async with asyncio.timeout(LIMIT_SECONDS):
-            assert await reader.read() == b""
-        await closed(writer)
+async def test_a_head_that_never_ends_is_hung_up_on(hasty: Target, sent: bytes) -> None:
+    reader, writer = await hasty.send(sent)
+    async with asyncio.timeout(LIMIT_SECONDS):
+        assert await reader.read() == b""
+    await closed(writer)
 
 
-async def test_a_body_that_never_ends_is_408_and_holds_nobody_up(store: ModelStore) -> None:
-    async with ready(store, "--body-timeout-seconds", "0.2") as target:
-        reader, writer = await target.send(head(99) + b"{")
-        assert (await target.infer(orjson.dumps(a_body())))[0] == 200
-        async with asyncio.timeout(LIMIT_SECONDS):
-            answer = await reader.readuntil(b"}")
-        assert answer.startswith(b"HTTP/1.1 408")
-        assert answer.endswith(b'{"error":"body: expected within 0.2 s of its head"}')
-        await closed(writer)
+async def test_a_body_that_never_ends_is_408_and_holds_nobody_up(hasty: Target) -> None:
+    reader, writer = await hasty.send(head(99) + b"{")
+    assert (await hasty.infer(orjson.dumps(a_body())))[0] == 200
+    async with asyncio.timeout(LIMIT_SECONDS):
+        answer = await reader.readuntil(b"}")
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert answer.endswith(b'{"error":"body: expected within 0.2 s of its head"}')
+    await closed(writer)
 
 
-async def test_a_body_of_64_mb_is_413_and_never_in_memory(store: ModelStore) -> None:
-    async with ready(store, "--max-body-bytes", str(MEBIBYTE)) as target:
-        before = target.peak_memory_bytes()
-        reader, writer = await target.send(head(64 * MEBIBYTE))
-        answering = asyncio.create_task(reader.readline())
-        with suppress(ConnectionError):
-            for _ in range(64):
-                if answering.done():
-                    break
-                writer.write(b" " * MEBIBYTE)
-                await writer.drain()
-        async with asyncio.timeout(LIMIT_SECONDS):
-            assert (await answering).startswith(b"HTTP/1.1 413")
-        assert target.peak_memory_bytes() - before < 16 * MEBIBYTE
-        await closed(writer)
-        assert (await target.infer(orjson.dumps(a_body())))[0] == 200
+async def test_a_body_of_64_mb_is_413_and_never_in_memory(target: Target) -> None:
+    before = target.server.peak_memory_bytes()
+    reader, writer = await target.send(head(64 * MEBIBYTE))
+    answering = asyncio.create_task(reader.readline())
+    with suppress(ConnectionError):
+        for _ in range(64):
+            if answering.done():
+                break
+            writer.write(b" " * MEBIBYTE)
+            await writer.drain()
+    async with asyncio.timeout(LIMIT_SECONDS):
+        assert (await answering).startswith(b"HTTP/1.1 413")
+    assert target.server.peak_memory_bytes() - before < 16 * MEBIBYTE
+    await closed(writer)
+    assert (await target.infer(orjson.dumps(a_body())))[0] == 200
 
 
-async def test_json_of_10000_levels_is_400(store: ModelStore) -> None:
+async def test_json_of_10000_levels_is_400(target: Target) -> None:
     deep = b"[" * 10_000 + b"]" * 10_000
     within = orjson.dumps(a_body(a_tensor(data="deep"))).replace(b'"deep"', deep)
-    async with ready(store) as target:
-        for body in (deep, within):
-            status, answer = await target.infer(body)
-            assert status == 400
-            assert list(answer) == ["error"]
+    for body in (deep, within):
+        status, answer = await target.infer(body)
+        assert status == 400
+        assert list(answer) == ["error"]
 
 
-async def test_connections_cut_in_the_middle_of_a_body_leave_nothing_behind(store: ModelStore) -> None:
-    async with ready(store) as target:
-        for _ in range(50):
-            _, writer = await target.send(head(99) + b"{")
-            writer.transport.abort()
-        assert (await target.infer(orjson.dumps(a_body())))[0] == 200
-        metrics = await target.server.port("metrics")
-        async with (
-            asyncio.timeout(LIMIT_SECONDS),
-            aiohttp.ClientSession() as session,
-        ):
-            while True:
-                async with session.get(f"http://127.0.0.1:{metrics}/counters") as response:
-                    counters = await response.json()
-                if counters["inFlight"] == 0:
-                    break
-        assert counters["errors"] == 0
+async def test_connections_cut_in_the_middle_of_a_body_leave_nothing_behind(target: Target) -> None:
+    for _ in range(50):
+        _, writer = await target.send(head(99) + b"{")
+        writer.transport.abort()
+    assert (await target.infer(orjson.dumps(a_body())))[0] == 200
+    async with (
+        asyncio.timeout(LIMIT_SECONDS),
+        aiohttp.ClientSession() as session,
+    ):
+        while True:
+            async with session.get(f"http://127.0.0.1:{target.server.metrics_port}/counters") as response:
+                counters = await response.json()
+            if counters["inFlight"] == 0:
+                break
+    assert counters["errors"] == 0
 
 
-async def test_good_and_bad_requests_of_64_connections_never_mix(store: ModelStore) -> None:
+async def test_good_and_bad_requests_of_64_connections_never_mix(target: Target) -> None:
     rows = some_rows(CONNECTIONS * REQUESTS_EACH, seed=3)
     expected = a_regressor().predict(rows)
-    async with ready(store) as target:
 
-        async def client(number: int) -> None:
-            for turn in range(REQUESTS_EACH):
-                index = number * REQUESTS_EACH + turn
-                row = a_tensor(data=rows[index].tolist())
-                match index % 4:
-                    case 0:
-                        status, answer = await target.infer(b"{" + str(index).encode())
-                        assert (status, list(answer)) == (400, ["error"])
-                    case 1:
-                        short = a_tensor(shape=[index + 2, len(FEATURES)], data=rows[index].tolist())
-                        status, answer = await target.infer(orjson.dumps(a_body(short, id=str(index))))
-                        assert status == 400
-                        assert str(index + 2) in answer["error"]
-                    case _:
-                        status, answer = await target.infer(orjson.dumps(a_body(row, id=str(index))))
-                        assert (status, answer["id"]) == (200, str(index))
-                        assert answer["outputs"][0]["data"] == [expected[index]]
+    async def client(number: int) -> None:
+        for turn in range(REQUESTS_EACH):
+            index = number * REQUESTS_EACH + turn
+            row = a_tensor(data=rows[index].tolist())
+            match index % 4:
+                case 0:
+                    status, answer = await target.infer(b"{" + str(index).encode())
+                    assert (status, list(answer)) == (400, ["error"])
+                case 1:
+                    short = a_tensor(shape=[index + 2, len(FEATURES)], data=rows[index].tolist())
+                    status, answer = await target.infer(orjson.dumps(a_body(short, id=str(index))))
+                    assert status == 400
+                    assert str(index + 2) in answer["error"]
+                case _:
+                    status, answer = await target.infer(orjson.dumps(a_body(row, id=str(index))))
+                    assert (status, answer["id"]) == (200, str(index))
+                    assert answer["outputs"][0]["data"] == [expected[index]]
 
-        async with asyncio.TaskGroup() as clients:
-            for number in range(CONNECTIONS):
-                clients.create_task(client(number))
+    async with asyncio.TaskGroup() as clients:
+        for number in range(CONNECTIONS):
+            clients.create_task(client(number))
