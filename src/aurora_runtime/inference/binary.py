@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from aurora_runtime.inference.errors import InvalidRequest, InvalidTensor
+from aurora_runtime.inference.errors import InvalidRequest, InvalidTensor, shown
 
 EXTENSION: Final = "binary_tensor_data"
 """As the server's metadata list it."""
@@ -30,7 +30,7 @@ def split(body: bytes, length: str) -> tuple[memoryview, memoryview]:
     if not (length.isascii() and length.isdigit()) or len(length) > 18 or int(length) > len(body):
         raise InvalidRequest(
             f"{LENGTH_HEADER}: expected a whole number from 0 to {len(body)}, the length of the body, "
-            f"given {length[:40]!r}"
+            f"given {shown(length)}"
         )
     view = memoryview(body)
     return view[: int(length)], view[int(length) :]
@@ -82,16 +82,17 @@ def boolean(parameters: Mapping[str, Any], name: str, *, where: str) -> bool | N
     value = parameters.get(name)
     if value is None or isinstance(value, bool):
         return value
-    raise InvalidRequest(f"{where}.{name}: expected true or false, given {str(value)[:40]!r}")
+    raise InvalidRequest(f"{where}.{name}: expected true or false, given {shown(value)}")
 
 
 def _attach_one(tensor: dict[str, Any], size: object, tail: memoryview | None, begin: int) -> int:
     """The number of bytes that became the data of this tensor."""
-    name, field = str(tensor.get("name"))[:100], f"parameters.{SIZE}"
+    name, field = tensor.get("name"), f"parameters.{SIZE}"
+    name = name[:100] if isinstance(name, str) else shown(name)
     if tail is None:
         raise InvalidTensor(tensor=name, field=field, expected=f"the header {LENGTH_HEADER} beside it", given="none")
     if type(size) is not int or size < 0:
-        raise InvalidTensor(tensor=name, field=field, expected="a number of bytes", given=repr(size)[:40])
+        raise InvalidTensor(tensor=name, field=field, expected="a number of bytes", given=shown(size))
     if "data" in tensor:
         raise InvalidTensor(tensor=name, field="data", expected=f"none beside {field}", given="both")
     if size > len(tail) - begin:

@@ -18,6 +18,17 @@ InferenceError
 """
 
 from collections.abc import Mapping
+from reprlib import Repr
+from typing import Final
+
+_SHORT: Final = Repr()  # its defaults, but lists of up to 8: longer shapes are none
+_SHORT.maxlist, _SHORT.maxlevel, _SHORT.maxstring = 8, 2, 80
+_WORDS: Final = {True: "true", False: "false", None: "null"}
+
+
+def shown(value: object) -> str:
+    """A value of a request as an error tells it: short, however long or deep it is, and in JSON's words."""
+    return _WORDS[value] if value is None or isinstance(value, bool) else _SHORT.repr(value)[:80]
 
 
 class InferenceError(Exception):

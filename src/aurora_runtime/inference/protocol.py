@@ -12,7 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from aurora_runtime.inference import binary
-from aurora_runtime.inference.errors import InvalidRequest
+from aurora_runtime.inference.errors import InvalidRequest, shown
 from aurora_runtime.inference.tensors import Features
 from aurora_runtime.store.descriptor import TensorSpec
 
@@ -102,7 +102,7 @@ def _loads(body: bytes, features: Features, header_length: str | None) -> dict[s
         # orjson also says no to NaN, infinity, and nesting that would exhaust the stack.
         raise InvalidRequest(f"body: expected JSON: {error}") from None
     if not isinstance(request, dict):
-        raise InvalidRequest("body: expected an object with 'inputs'")
+        raise InvalidRequest(f"body: expected an object with 'inputs', given {_kind(request)}")
     binary.attach(request.get("inputs"), tail)
     return request
 
@@ -139,7 +139,7 @@ def _selected(
     for output in asked:
         name = output.get("name") if isinstance(output, dict) else None
         if not isinstance(name, str) or name not in known:
-            raise InvalidRequest(f"outputs: expected names out of {', '.join(known)}, given {str(name)[:100]!r}")
+            raise InvalidRequest(f"outputs: expected names out of {', '.join(known)}, given {shown(name)}")
         if name in selected:
             raise InvalidRequest(f"outputs: '{name}' is asked for twice")
         selected[name] = known[name]

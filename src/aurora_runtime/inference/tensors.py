@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aurora_runtime.inference import binary
-from aurora_runtime.inference.errors import InvalidRequest, InvalidTensor
+from aurora_runtime.inference.errors import InvalidRequest, InvalidTensor, shown
 from aurora_runtime.store.descriptor import INPUT_TENSOR, TensorSpec
 
 NUMPY_TYPES: Final[Mapping[str, "np.dtype[Any]"]] = {
@@ -63,7 +63,7 @@ class Features:
         per feature, in any order. Raises InvalidRequest and InvalidTensor.
         """
         if not isinstance(inputs, list) or not inputs:
-            raise InvalidRequest("inputs: expected a list of at least one tensor")
+            raise InvalidRequest(f"inputs: expected a list of at least one tensor, given {shown(inputs)}")
         if len(inputs) == 1 and _name_of(inputs[0]) == INPUT_TENSOR and INPUT_TENSOR not in self.positions:
             matrix = self._whole(inputs[0])
         else:
@@ -182,7 +182,7 @@ def decode(name: str, tensor: Mapping[str, Any]) -> NDArray[Any]:
     dtype = NUMPY_TYPES.get(datatype) if isinstance(datatype, str) else None
     if dtype is None:
         expected = "one of " + ", ".join(NUMPY_TYPES)
-        raise InvalidTensor(tensor=name, field="datatype", expected=expected, given=_shown(datatype))
+        raise InvalidTensor(tensor=name, field="datatype", expected=expected, given=shown(datatype))
     data = tensor.get("data")
     if type(data) is memoryview:  # JSON has no such thing: it is what came behind the JSON
         if len(data) != prod(shape) * dtype.itemsize:
@@ -190,14 +190,14 @@ def decode(name: str, tensor: Mapping[str, Any]) -> NDArray[Any]:
             raise InvalidTensor(tensor=name, field=f"parameters.{binary.SIZE}", expected=expected, given=str(len(data)))
         return binary.from_bytes(name, data, shape, dtype)
     if not isinstance(data, list):
-        raise InvalidTensor(tensor=name, field="data", expected="a list", given=_shown(data))
+        raise InvalidTensor(tensor=name, field="data", expected="a list", given=shown(data))
     return _array(name, _flat(name, data, shape), dtype).reshape(shape)
 
 
 def _name_of(tensor: object) -> str:
     name = tensor.get("name") if isinstance(tensor, dict) else None
     if not isinstance(name, str):
-        raise InvalidRequest("inputs: expected every tensor to be an object with a name")
+        raise InvalidRequest(f"inputs: expected every tensor to be an object with a name, given {shown(tensor)}")
     return name
 
 
@@ -213,10 +213,10 @@ def _column(name: str, tensor: Mapping[str, Any]) -> NDArray[Any]:
 def _shape_of(name: str, tensor: Mapping[str, Any]) -> list[int]:
     shape = tensor.get("shape")
     if not isinstance(shape, list) or not 0 < len(shape) <= MAX_DIMENSIONS:
-        raise InvalidTensor(tensor=name, field="shape", expected="a list of sizes", given=_shown(shape))
+        raise InvalidTensor(tensor=name, field="shape", expected="a list of sizes", given=shown(shape))
     for size in shape:
         if type(size) is not int or size < 1:
-            raise InvalidTensor(tensor=name, field="shape", expected="sizes of at least 1", given=_shown(shape))
+            raise InvalidTensor(tensor=name, field="shape", expected="sizes of at least 1", given=shown(shape))
     return shape
 
 
@@ -260,20 +260,20 @@ def _array(name: str, elements: list[Any], dtype: "np.dtype[Any]") -> NDArray[An
         limits = np.iinfo(dtype)
         expected = f"whole numbers from {limits.min} to {limits.max}"
         worst = next(value for value in elements if not limits.min <= value <= limits.max)
-        raise InvalidTensor(tensor=name, field="data", expected=expected, given=_shown(worst)) from None
+        raise InvalidTensor(tensor=name, field="data", expected=expected, given=shown(worst)) from None
 
 
 def _refuse_other(name: str, elements: list[Any], found: set[type], allowed: set[type], expected: str) -> None:
     if not found <= allowed:
         index, value = next((i, value) for i, value in enumerate(elements) if type(value) not in allowed)
-        raise InvalidTensor(tensor=name, field=f"data[{index}]", expected=expected, given=_shown(value))
+        raise InvalidTensor(tensor=name, field=f"data[{index}]", expected=expected, given=shown(value))
 
 
 def _whole_numbers(name: str, elements: list[Any]) -> list[int]:
     """JSON does not tell 2.0 from 2, so neither do we."""
     for value in elements:
         if value != int(value):
-            raise InvalidTensor(tensor=name, field="data", expected="whole numbers", given=_shown(value))
+            raise InvalidTensor(tensor=name, field="data", expected="whole numbers", given=shown(value))
     return [int(value) for value in elements]
 
 
@@ -286,11 +286,6 @@ def fits(datatype: str, spec: TensorSpec) -> bool:
 def _refuse_narrowing(name: str, datatype: str, spec: TensorSpec) -> None:
     if not fits(datatype, spec):
         raise InvalidTensor(tensor=name, field="datatype", expected=spec.datatype, given=datatype)
-
-
-def _shown(value: object) -> str:
-    text = {True: "true", False: "false", None: "null"}.get(value) if isinstance(value, bool | None) else repr(value)
-    return str(text) if len(str(text)) <= 80 else f"{str(text)[:77]}..."
 
 
 def _listing(names: Sequence[str]) -> str:
