@@ -40,9 +40,11 @@ class Cluster:
         self._processes: list[subprocess.Popen[bytes]] = []
         self.kubeconfig = folder / "kubeconfig"
         self.pids: list[int] = []
+        self.etcd_url = ""
 
     async def start(self) -> "Api":
         etcd, peer, secure = free_ports(3)
+        self.etcd_url = f"http://127.0.0.1:{etcd}"
         self._launch(
             "etcd",
             f"--data-dir={self._folder / 'etcd'}",
