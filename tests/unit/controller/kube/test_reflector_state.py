@@ -91,7 +91,7 @@ async def test_the_stream_of_the_state_goes_on_as_the_watch() -> None:
 
 async def test_a_server_that_streams_no_lists_is_listed_by_page_and_watched_from_there() -> None:
     async with running(no_stream(), pages=[page("a", "b", version=10, token="t"), page("c", version=10)]) as world:
-        assert world.source.listed == [{"limit": "500"}, {"limit": "500", "continue": "t"}]
+        assert world.source.listed == [{"limit": "250"}, {"limit": "250", "continue": "t"}]
         assert world.copy.told == ["replace a b c"]
         assert world.source.versions == ["", "10"]
 
@@ -144,7 +144,7 @@ async def test_what_a_list_would_not_survive_either_is_waited_out(error: ApiErro
 async def test_an_expired_continue_token_leads_to_one_whole_list_and_never_to_half_a_state() -> None:
     pages: list[Page | ApiError] = [page("a", token="t"), an_error(410, reason="Expired"), page("b", "c", version=12)]
     async with running(no_stream(), pages=pages) as world:
-        assert world.source.listed == [{"limit": "500"}, {"limit": "500", "continue": "t"}, {}]
+        assert world.source.listed == [{"limit": "250"}, {"limit": "250", "continue": "t"}, {}]
         assert (world.copy.told, world.reflector.version) == (["replace b c"], "12")
 
 
@@ -181,7 +181,7 @@ async def test_when_that_version_is_not_served_the_most_recent_one_is_taken_at_o
     assert isinstance(error, Gone | TooLargeResourceVersion)
     async with running(no_stream(), Ends(by=an_error(410)), pages=[page("a"), error, page("b", version=7)]) as world:
         await world.after(1)
-        assert world.source.listed[1:] == [{"resourceVersion": "10"}, {"limit": "500"}]
+        assert world.source.listed[1:] == [{"resourceVersion": "10"}, {"limit": "250"}]
         assert (world.copy.objects, world.reflector.version) == ({"b": 1}, "7")
 
 
