@@ -48,6 +48,8 @@ async def serve(settings: InferenceSettings, *, stop: asyncio.Event, hasten: asy
             keys=keys,
             workers=workers,
             metrics=metrics,
+            alias=settings.version if isinstance(settings.version, str) else None,
+            max_body_bytes=settings.max_body_bytes,
             body_seconds=settings.body_timeout_seconds,
             access_log=AccessLog(share=settings.access_log_share),
         )

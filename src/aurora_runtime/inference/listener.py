@@ -77,6 +77,7 @@ async def listening(
                     loop=loop,
                     access_log=None,  # type: ignore[arg-type]  # None turns it off
                     keepalive_timeout=idle_seconds,
+                    auto_decompress=False,  # done where the result is bounded
                 ),
                 host,
                 port,

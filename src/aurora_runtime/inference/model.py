@@ -79,16 +79,19 @@ class LoadedModel:
                 shown = None if actual is None or row >= len(actual) else actual[row].tolist()
                 raise GoldenRowsDiffer(output=output, row=row, expected=expected[row], actual=shown)
 
-    def metadata(self) -> dict[str, Any]:
-        """Model metadata of the protocol, from the signature."""
+    def metadata(self, *, alias: str | None = None) -> dict[str, Any]:
+        """Model metadata of the protocol, from the signature. ``alias`` is what was asked for instead of a number."""
         signature = self.descriptor.signature
+        properties = {"digest": self.digest, "trained_at": self.descriptor.created_at}
+        if alias is not None:
+            properties["alias"] = alias
         return {
             "name": self.name,
             "versions": [self.version],
             "platform": PLATFORMS[self.descriptor.format],
             "inputs": [_metadata(tensor) for tensor in signature.inputs],
             "outputs": [_metadata(tensor) for tensor in signature.outputs],
-            "properties": {"digest": self.digest, "trained_at": self.descriptor.created_at},
+            "properties": properties,
         }
 
 

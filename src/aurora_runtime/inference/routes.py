@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from importlib.metadata import version as installed_version
 from time import perf_counter
 from typing import Final
@@ -12,10 +13,13 @@ import orjson
 import structlog
 from aiohttp import web
 
+from aurora_runtime.inference import binary
 from aurora_runtime.inference.access_log import AccessLog
 from aurora_runtime.inference.auth import ApiKeys
 from aurora_runtime.inference.auth_failures import AuthFailures
+from aurora_runtime.inference.compression import LEAST_BYTES, chosen, compress, decompress, known
 from aurora_runtime.inference.errors import (
+    BodyTooLarge,
     InvalidRequest,
     NotFound,
     NotReady,
@@ -23,12 +27,14 @@ from aurora_runtime.inference.errors import (
     TooManyFailures,
     TooSlow,
     Unauthorized,
+    UnsupportedCoding,
     UnsupportedMedia,
 )
 from aurora_runtime.inference.metrics import Phase, ServerMetrics
 from aurora_runtime.inference.model import LoadedModel
 from aurora_runtime.inference.model_watch import ModelWatch
-from aurora_runtime.inference.protocol import error_body, parse_request, render_response
+from aurora_runtime.inference.openapi import openapi
+from aurora_runtime.inference.protocol import error_body, parse_request, render_binary_response, render_response
 from aurora_runtime.inference.request_id import HEADER as REQUEST_ID_HEADER
 from aurora_runtime.inference.request_id import RequestIds
 from aurora_runtime.inference.workers import Workers
@@ -48,6 +54,8 @@ STATUSES: Final[Mapping[type[Exception], int]] = {
     web.RequestPayloadError: 400,
     Unauthorized: 401,
     NotFound: 404,
+    BodyTooLarge: 413,
+    UnsupportedCoding: 415,
     UnsupportedMedia: 415,
     TooSlow: 408,
     TooManyFailures: 429,
@@ -74,6 +82,10 @@ class Routes:
     keys: ApiKeys | None
     workers: Workers
     metrics: ServerMetrics
+    alias: str | None = None
+    """What was asked for instead of a version number."""
+    max_body_bytes: int = 8 * 1024 * 1024
+    """Of a body when it is decompressed."""
     body_seconds: float = 30.0
     """How long a body may take to come."""
     access_log: AccessLog = field(default_factory=lambda: AccessLog(share=0))
@@ -89,7 +101,9 @@ class Routes:
         self.headers |= {"Content-Type": JSON, "Server": "aurora"}
         if self.revision:
             self.headers[REVISION_HEADER] = self.revision
-        self._server = orjson.dumps({"name": "aurora", "version": installed_version("aurora"), "extensions": []})
+        self._server = orjson.dumps(
+            {"name": "aurora", "version": installed_version("aurora"), "extensions": [binary.EXTENSION]}
+        )
 
     def serve(self, model: LoadedModel) -> None:
         """From now on the server is ready."""
@@ -102,12 +116,14 @@ class Routes:
     def add_to(self, app: web.Application) -> None:
         app.router.add_get("/v2", self.server_metadata)
         app.router.add_get("/v2/", self.server_metadata)
+        app.router.add_get("/openapi.json", self.document)
         app.router.add_get("/v2/health/live", self.live)
         app.router.add_get("/v2/health/ready", self.ready)
         # The model's own path stands first and without a variable: that is one dictionary look-up a request.
         for model in (f"/v2/models/{self.name}", "/v2/models/{model}"):
             for path in (model, model + "/versions/{version}"):
                 app.router.add_get(path, self.model_metadata)
+                app.router.add_get(path + "/openapi.json", self.document)
                 app.router.add_get(path + "/ready", self.model_ready)
                 app.router.add_post(path + "/infer", self.infer)
 
@@ -136,7 +152,12 @@ class Routes:
 
     async def model_metadata(self, request: web.Request) -> web.Response:
         self._authenticate(request)
-        return self._response(orjson.dumps(self._addressed(request).metadata()))
+        return await self._encoded(request, orjson.dumps(self._addressed(request).metadata(alias=self.alias)))
+
+    async def document(self, request: web.Request) -> web.Response:
+        self._authenticate(request)
+        model = self._addressed(request)
+        return await self._encoded(request, orjson.dumps(openapi(model.descriptor, guarded=self.keys is not None)))
 
     async def infer(self, request: web.Request) -> web.Response:
         self.metrics.begin()
@@ -156,16 +177,25 @@ class Routes:
     async def _infer(self, request: web.Request) -> web.Response:
         self._authenticate(request)
         model = self._addressed(request)
-        _require_json(request)
+        length = request.headers.get(binary.LENGTH_HEADER)
+        _require_media(request, expected=JSON if length is None else binary.MEDIA_TYPE)
+        coding = known(request.headers.get("Content-Encoding", ""))
         body = await self._body(request)
+        if coding is not None:
+            body = await self.workers.run(partial(decompress, limit=self.max_body_bytes), body, coding)
 
         begun = perf_counter()
-        asked = parse_request(body, features=model.features, outputs=model.outputs)
+        asked = parse_request(body, features=model.features, outputs=model.outputs, header_length=length)
         decoded = perf_counter()
         job = self.workers.submit(model.predict, asked.features)
         answers = await job.future
         predicted = perf_counter()
-        rendered = render_response(asked, answers, model=model.name, version=model.version)
+        extra: Mapping[str, str] = {}
+        if asked.binary:
+            rendered, json_bytes = render_binary_response(asked, answers, model=model.name, version=model.version)
+            extra = {"Content-Type": binary.MEDIA_TYPE, binary.LENGTH_HEADER: str(json_bytes)}
+        else:
+            rendered = render_response(asked, answers, model=model.name, version=model.version)
         encoded = perf_counter()
 
         if self.metrics.watch is not None:
@@ -175,12 +205,23 @@ class Routes:
         durations[Phase.QUEUE].observe(job.started - job.asked)
         durations[Phase.PREDICT].observe(job.finished - job.started)
         durations[Phase.ENCODE].observe(encoded - predicted)
-        return self._response(rendered)
+        return self._response(rendered, extra) if extra else await self._encoded(request, rendered)
 
     # -- what endpoints share
 
-    def _response(self, body: bytes) -> web.Response:
-        return web.Response(body=body, headers=self.headers)
+    def _response(self, body: bytes, extra: Mapping[str, str] | None = None) -> web.Response:
+        return web.Response(body=body, headers={**self.headers, **extra} if extra else self.headers)
+
+    async def _encoded(self, request: web.Request, body: bytes) -> web.Response:
+        """A response of JSON, compressed when that pays and the client accepts it."""
+        if len(body) < LEAST_BYTES:
+            return self._response(body)
+        extra = {"Vary": "Accept-Encoding"}
+        coding = chosen(request.headers.get("Accept-Encoding", ""))
+        if coding is not None:
+            body = await self.workers.run(compress, body, coding)
+            extra["Content-Encoding"] = coding
+        return self._response(body, extra)
 
     def _require_ready(self) -> None:
         if self.state is not State.SERVING:
@@ -243,10 +284,11 @@ class Routes:
         return response
 
 
-def _require_json(request: web.Request) -> None:
+def _require_media(request: web.Request, *, expected: str) -> None:
+    """A body of bytes may call itself JSON, as it begins: clients that know the header forget the type."""
     given = request.headers.get("Content-Type", JSON)
-    if JSON not in (given, request.content_type):
-        raise UnsupportedMedia(expected=JSON, given=given)
+    if given != JSON and request.content_type not in (JSON, expected):
+        raise UnsupportedMedia(expected=expected, given=given)
 
 
 def status_of(error: Exception) -> int:
@@ -285,6 +327,8 @@ def _advice(error: Exception, status: int) -> dict[str, str]:
         case Unauthorized():
             wrong = ', error="invalid_token"' if error.reason == "wrong" else ""
             return {"WWW-Authenticate": f'Bearer realm="aurora"{wrong}'}
+        case UnsupportedCoding():
+            return {"Accept-Encoding": error.expected}
         case TooManyFailures():
             return {"Retry-After": str(error.retry_after_seconds)}
         case _:

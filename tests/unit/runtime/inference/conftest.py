@@ -59,7 +59,7 @@ class UncancelledServer(TestServer):
     """Lets handlers go on when their client leaves, as a server outside of tests does."""
 
     async def _make_runner(self, **options: Any) -> BaseRunner:
-        return await super()._make_runner(**(options | {"handler_cancellation": False}))
+        return await super()._make_runner(**(options | {"handler_cancellation": False, "auto_decompress": False}))
 
 
 @asynccontextmanager
@@ -68,7 +68,9 @@ async def a_server(name: str, keys: ApiKeys | None = None) -> AsyncIterator[Serv
     metrics = ServerMetrics(model=name, version=1, revision=REVISION)
     settings = InferenceSettings(store=Path("/nowhere"), model=name, max_body_bytes=MAX_BODY_BYTES)
     async with Workers(threads=1, limit=QUEUE_LIMIT) as workers:
-        routes = Routes(name=name, revision=REVISION, keys=keys, workers=workers, metrics=metrics)
+        routes = Routes(
+            name=name, revision=REVISION, keys=keys, workers=workers, metrics=metrics, max_body_bytes=MAX_BODY_BYTES
+        )
         async with TestClient(UncancelledServer(inference_app(routes, settings))) as client:
             yield Serving(client=client, routes=routes, metrics=metrics, workers=workers, model=name)
 

@@ -151,8 +151,11 @@ async def test_a_wrong_path_or_method_is_told_in_the_same_form(
 async def test_another_content_type_is_415_and_names_the_right_one(serving: Serving, given: str) -> None:
     reply = await serving.infer(b"1,2,3", headers={"Content-Type": given})
     assert reply.status == 415
-    assert "application/json" in reply.error
-    assert given in reply.error
+    assert reply.error == f"Content-Type: expected application/json, given {given}"
+    # Where bytes are announced, bytes are expected.
+    reply = await serving.infer(b"1,2,3", headers={"Content-Type": "text/csv", "Inference-Header-Content-Length": "0"})
+    assert reply.status == 415
+    assert "expected application/octet-stream" in reply.error
 
 
 async def test_json_with_a_charset_is_json(serving: Serving) -> None:
@@ -169,7 +172,14 @@ async def test_a_body_that_is_too_large_is_413(serving: Serving) -> None:
 async def test_a_body_that_is_not_encoded_as_it_says_is_400(serving: Serving) -> None:
     reply = await serving.infer(b"not gzip at all", headers={"Content-Encoding": "gzip"})
     assert reply.status == 400
-    assert "encoded" in reply.error
+    assert "expected gzip, as Content-Encoding says" in reply.error
+
+
+async def test_an_unknown_encoding_is_415_and_names_those_that_are_known(serving: Serving) -> None:
+    reply = await serving.infer(b"{}", headers={"Content-Encoding": "br"})
+    assert reply.status == 415
+    assert reply.error == "Content-Encoding: expected one of gzip, deflate, given br"
+    assert reply.headers["Accept-Encoding"] == "gzip, deflate"
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ async def test_metadata_comes_from_the_signature(species: Serving) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/"])
-async def test_the_server_says_who_it_is_and_promises_no_extension(serving: Serving, path: str) -> None:
+async def test_the_server_says_who_it_is_and_which_extensions_it_has(serving: Serving, path: str) -> None:
     body = (await serving.request("GET", path)).body
-    assert (body["name"], body["extensions"]) == ("aurora", [])
+    assert (body["name"], body["extensions"]) == ("aurora", ["binary_tensor_data"])
     assert body["version"]
