@@ -51,7 +51,7 @@ def outputs_of(reply: Reply) -> tuple[dict[str, Any], dict[str, list[float]]]:
     return response, found
 
 
-@check(Group.BINARY, "the server's metadata list binary_tensor_data")
+@check(Group.DISCOVERY, "the server's metadata list binary_tensor_data")
 def _(target: Target) -> None:
     extensions = target.get("/v2").ok().get("extensions")
     that("binary_tensor_data" in extensions, f"extensions {extensions}")

@@ -22,12 +22,25 @@ def _with(target: Target, element: str) -> bytes:
     return text.replace('["HERE"]', f"[{element},{others}]").encode()
 
 
+def _deep(target: Target, field: str) -> bytes:
+    """A request that is nested in one field, less than JSON parsers refuse."""
+    request = target.example.request(outputs=[{"name": "HERE"}] if field == "outputs" else [])
+    if field == "datatype":
+        request = _body(target, datatype="HERE")
+    elif field == "data":
+        request = _body(target, data=[*target.example.rows[0][1:], "HERE"])
+    return json.dumps(request).replace('"HERE"', "[" * 900 + "]" * 900).encode()
+
+
 BAD_BODIES: dict[str, Any] = {
     "an empty body": lambda _: b"",
     "a body that is not JSON": lambda _: b"{",
     "a body that is not UTF-8": lambda _: b'{"id": "\xff"}',
     "a body that is a list": lambda _: b"[]",
     "a body of 10,000 nested lists": lambda _: b"[" * 10_000 + b"]" * 10_000,
+    "a datatype of 900 nested lists": lambda target: _deep(target, "datatype"),
+    "an element of 900 nested lists": lambda target: _deep(target, "data"),
+    "an output's name of 900 nested lists": lambda target: _deep(target, "outputs"),
     "a request without inputs": lambda _: {},
     "an empty list of inputs": lambda _: {"inputs": []},
     "inputs that are an object": lambda target: {"inputs": target.example.input()},

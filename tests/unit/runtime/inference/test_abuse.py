@@ -1,6 +1,7 @@
 """Clients that are slow, huge, broken or malicious cost little, and nobody else notices them."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -103,6 +104,20 @@ async def test_a_body_of_64_mb_is_413_and_never_in_memory(target: Target) -> Non
     assert target.server.peak_memory_bytes() - before < 16 * MEBIBYTE
     await closed(writer)
     assert (await target.infer(orjson.dumps(a_body())))[0] == 200
+
+
+async def test_bombs_are_413_and_never_in_memory(target: Target) -> None:
+    bomb = gzip.compress(bytes(256 * MEBIBYTE), 9)
+    assert len(bomb) < MEBIBYTE
+    before = target.server.peak_memory_bytes()
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+
+    async def throw() -> int:
+        async with target.session.post(PATH, data=bomb, headers=headers) as response:
+            return response.status
+
+    assert await asyncio.gather(*(throw() for _ in range(8))) == [413] * 8
+    assert target.server.peak_memory_bytes() - before < 16 * MEBIBYTE
 
 
 async def test_json_of_10000_levels_is_400(target: Target) -> None:
