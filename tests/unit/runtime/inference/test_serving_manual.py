@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.conformance.checks import Group
 from tests.conformance.kit import run, scores
@@ -71,6 +72,18 @@ def test_the_example_for_python_reads_as_many_predictions_as_it_sent_rows(enviro
         [sys.executable, "-c", block("python")], env=environment, check=True, capture_output=True, text=True
     )
     assert done.stdout == "[1000] (1000,)\n"
+
+
+def test_the_document_of_a_trained_model_is_valid_and_its_example_true(server: LiveServer) -> None:
+    target = Target(url=server.url, model=MODEL, example=Example(tensor="input", rows=[], predictions=[]))
+    document = target.get(f"{target.path}/openapi.json").ok()
+    OpenAPIV31SpecValidator(document).validate()
+    infer = document["paths"][f"{target.path}/infer"]["post"]
+    example = infer["requestBody"]["content"]["application/json"]["examples"]["golden"]["value"]
+    expected = infer["responses"]["200"]["content"]["application/json"]["examples"]["golden"]["value"]
+    (output,) = target.infer(example).ok()["outputs"]
+    assert output["data"] == [pytest.approx(value, rel=1e-4) for value in expected["outputs"][0]["data"]]
+    assert " in training; values outside are answered and flagged" in str(document["components"])
 
 
 def test_a_trained_model_in_onnx_conforms_too(server: LiveServer) -> None:
