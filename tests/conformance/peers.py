@@ -7,6 +7,7 @@ cannot know. BentoML speaks another protocol and is not here.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -124,7 +125,8 @@ def started(peer: Peer, example: Example, folder: Path) -> Iterator[Target]:
             _wait_for(target, process)
             yield target
         finally:
-            process.terminate()
+            # All of its group, at once: what it does at its end is none of our checks.
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
