@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import partial
 from importlib.metadata import version as installed_version
 from time import perf_counter
 from typing import Final
@@ -182,7 +181,7 @@ class Routes:
         coding = known(request.headers.get("Content-Encoding", ""))
         body = await self._body(request)
         if coding is not None:
-            body = await self.workers.run(partial(decompress, limit=self.max_body_bytes), body, coding)
+            body = await asyncio.to_thread(decompress, body, coding, limit=self.max_body_bytes)
 
         begun = perf_counter()
         asked = parse_request(body, features=model.features, outputs=model.outputs, header_length=length)
@@ -219,7 +218,8 @@ class Routes:
         extra = {"Vary": "Accept-Encoding"}
         coding = chosen(request.headers.get("Accept-Encoding", ""))
         if coding is not None:
-            body = await self.workers.run(compress, body, coding)
+            # Not on the workers: when their queue is full, an answer that is already there must not be lost.
+            body = await asyncio.to_thread(compress, body, coding)
             extra["Content-Encoding"] = coding
         return self._response(body, extra)
 
