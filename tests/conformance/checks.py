@@ -67,6 +67,8 @@ def run(target: Target, groups: Collection[Group] = tuple(Group)) -> Iterator[Ou
             yield Outcome(each, False, str(failure))
         except NotApplicable as reason:
             yield Outcome(each, None, str(reason))
+        except OSError as error:
+            yield Outcome(each, False, f"no HTTP response: {type(error).__name__}: {error}")
         except Exception as error:  # noqa: BLE001  a response of a form that nobody expects is a failure too
             yield Outcome(each, False, f"unexpected form of a response: {type(error).__name__}: {error}")
         else:

@@ -142,7 +142,7 @@ class Target:
 
     def send(self, *pieces: bytes) -> Reply:
         """Bytes that need not be HTTP, and the first response to them."""
-        with socket.create_connection(self.address, timeout=RAW_TIMEOUT_SECONDS) as connection:
+        with self.raw() as connection:
             try:
                 for piece in pieces:
                     connection.sendall(piece)
@@ -154,6 +154,10 @@ class Target:
                 return read(response)
             except (http.client.HTTPException, OSError) as error:
                 raise Failed(f"no HTTP response: {type(error).__name__}: {error}") from None
+
+    def raw(self) -> socket.socket:
+        """A connection for bytes that need not be HTTP."""
+        return socket.create_connection(self.address, timeout=RAW_TIMEOUT_SECONDS)
 
     def head(self, method: str, path: str, **headers: str) -> bytes:
         """A request head with these headers beside the keys; underscores stand for hyphens."""

@@ -96,13 +96,39 @@ def _(target: Target) -> None:
     target.send(head, b" " * (64 * MEBIBYTE)).refused(413)
 
 
-@check(Group.HTTP, "Expect: 100-continue is answered")
-def _(target: Target) -> None:
+def _expecting(target: Target, expectation: str) -> tuple[bytes, bytes]:
+    """Head and body of a request that expects something."""
     body = json.dumps(target.example.request()).encode()
+    length = str(len(body))
     head = target.head(
-        "POST", f"{target.path}/infer", Content_Type=JSON, Content_Length=str(len(body)), Expect="100-continue"
+        "POST", f"{target.path}/infer", Content_Type=JSON, Content_Length=length, Expect=expectation, Connection="close"
     )
-    expect(target, target.send(head, body).ok())
+    return head, body
+
+
+@check(Group.HTTP, "Expect: 100-continue is answered before the body comes")
+def _(target: Target) -> None:
+    head, body = _expecting(target, "100-continue")
+    with target.raw() as connection:
+        connection.sendall(head)
+        interim = connection.recv(1024)
+        that(interim.startswith(b"HTTP/1.1 100 "), f"given {interim[:60]!r}")
+        connection.sendall(body)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        that(b"HTTP/1.1 200 " in interim + answer, f"given {answer[:60]!r}")
+
+
+@check(Group.HTTP, "another Expect is ignored, or is 417 with the error object")
+def _(target: Target) -> None:
+    reply = target.send(*_expecting(target, "the-unexpected"))
+    if reply.status != 200:
+        reply.refused(417)
+
+
+@check(Group.HTTP, "a path of 10 KB is refused with a short error object")
+def _(target: Target) -> None:
+    error = target.send(target.head("GET", "/v2/" + "a" * 10_000)).refused()
+    that(len(error) < 1000, f"{len(error)} characters")
 
 
 @check(Group.HTTP, "a connection is good for more requests after an error")

@@ -13,6 +13,7 @@ InferenceError
 ├── BodyTooLarge
 ├── UnsupportedMedia
 ├── UnsupportedCoding
+├── UnknownExpectation
 ├── NotReady             time will help
 └── TooBusy
 """
@@ -121,6 +122,13 @@ class UnsupportedCoding(InferenceError):
     def __init__(self, *, expected: str, given: str) -> None:
         self.expected = expected
         super().__init__(f"Content-Encoding: expected one of {expected}, given {given[:100]}")
+
+
+class UnknownExpectation(InferenceError):
+    """The client expects something before it sends its body, and it is not 100-continue."""
+
+    def __init__(self, *, given: str) -> None:
+        super().__init__(f"Expect: expected 100-continue, given {shown(given)}")
 
 
 class NotReady(InferenceError):

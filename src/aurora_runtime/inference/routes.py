@@ -26,6 +26,7 @@ from aurora_runtime.inference.errors import (
     TooManyFailures,
     TooSlow,
     Unauthorized,
+    UnknownExpectation,
     UnsupportedCoding,
     UnsupportedMedia,
 )
@@ -56,6 +57,7 @@ STATUSES: Final[Mapping[type[Exception], int]] = {
     BodyTooLarge: 413,
     UnsupportedCoding: 415,
     UnsupportedMedia: 415,
+    UnknownExpectation: 417,
     TooSlow: 408,
     TooManyFailures: 429,
     TooBusy: 503,
@@ -124,7 +126,7 @@ class Routes:
                 app.router.add_get(path, self.model_metadata)
                 app.router.add_get(path + "/openapi.json", self.document)
                 app.router.add_get(path + "/ready", self.model_ready)
-                app.router.add_post(path + "/infer", self.infer)
+                app.router.add_post(path + "/infer", self.infer, expect_handler=self.expected)
 
     async def finished(self) -> None:
         """Returns when no inference request is in flight."""
@@ -260,6 +262,17 @@ class Routes:
             if wait:
                 raise TooManyFailures(retry_after_seconds=wait) from error
             raise
+
+    async def expected(self, request: web.Request) -> web.Response | None:
+        """Asks for the body of a client that waits to be asked; None: go on. aiohttp's own refusal is plain text."""
+        expectation = request.headers.get("Expect", "")
+        if expectation.lower() != "100-continue":
+            error = UnknownExpectation(given=expectation)
+            return error_response(error, self.headers, request_id=self.request_ids.of(request.headers))
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # What was written is no part of the answer, which would otherwise count as begun.
+        request.writer.output_size = 0
+        return None
 
     @web.middleware
     async def errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
