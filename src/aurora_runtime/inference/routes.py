@@ -10,7 +10,7 @@ from typing import Final
 
 import orjson
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from aurora_runtime.inference import binary
 from aurora_runtime.inference.access_log import AccessLog
@@ -265,6 +265,8 @@ class Routes:
 
     async def expected(self, request: web.Request) -> web.Response | None:
         """Asks for the body of a client that waits to be asked; None: go on. aiohttp's own refusal is plain text."""
+        if request.version < HttpVersion11:
+            return None  # such a client cannot expect, and knows no interim response
         expectation = request.headers.get("Expect", "")
         if expectation.lower() != "100-continue":
             error = UnknownExpectation(given=expectation)
