@@ -47,13 +47,13 @@ def parse_request(
     if request_id is not None and not isinstance(request_id, str):
         raise InvalidRequest(f"id: expected a string, given {_kind(request_id)}")
     all_binary = None
-    if "parameters" in request:
-        _check_parameters("parameters", request["parameters"])
-        all_binary = binary.boolean(request["parameters"], binary.ALL_WANTED, where="parameters")
+    if (parameters := request.get("parameters")) is not None:
+        _check_parameters("parameters", parameters)
+        all_binary = binary.boolean(parameters, binary.ALL_WANTED, where="parameters")
     matrix = features.matrix(request.get("inputs"))
     for tensor in request["inputs"]:
-        if "parameters" in tensor:
-            _check_parameters(f"input '{tensor['name']}': parameters", tensor["parameters"])
+        if (parameters := tensor.get("parameters")) is not None:
+            _check_parameters(f"input '{tensor['name']}': parameters", parameters)
     selected, as_bytes = _selected(request.get("outputs"), outputs, all_binary=bool(all_binary))
     return InferRequest(request_id, matrix, selected, features.out_of_range(matrix), as_bytes)
 
@@ -144,10 +144,10 @@ def _selected(
             raise InvalidRequest(f"outputs: '{name}' is asked for twice")
         selected[name] = known[name]
         wanted: bool | None = None
-        if "parameters" in output:
+        if (parameters := output.get("parameters")) is not None:
             where = f"output '{name}': parameters"
-            _check_parameters(where, output["parameters"])
-            wanted = binary.boolean(output["parameters"], binary.WANTED, where=where)
+            _check_parameters(where, parameters)
+            wanted = binary.boolean(parameters, binary.WANTED, where=where)
         if all_binary if wanted is None else wanted:
             as_bytes.add(name)
     return list(selected.values()), frozenset(as_bytes)

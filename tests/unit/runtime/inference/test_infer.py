@@ -92,6 +92,14 @@ async def test_the_id_comes_back_only_when_it_was_sent(serving: Serving) -> None
     assert "id" not in (await serving.infer(a_body())).body
 
 
+async def test_null_is_as_good_as_nothing(serving: Serving) -> None:
+    """Clients that write their data classes as JSON write unset fields so."""
+    body = a_body(a_tensor(parameters=None) | {"parameters": None}, id=None, parameters=None, outputs=None)
+    assert (await serving.infer(body)).body == (await serving.infer()).body
+    named = a_body(outputs=[{"name": "prediction", "parameters": None}])
+    assert (await serving.infer(named)).body == (await serving.infer()).body
+
+
 async def test_a_classifier_answers_labels_and_probabilities(species: Serving) -> None:
     rows = some_rows(40)
     reply = await species.infer(a_body(a_tensor(shape=[40, 3], data=rows.tolist())))
