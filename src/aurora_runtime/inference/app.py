@@ -3,11 +3,11 @@
 import asyncio
 import gc
 import tempfile
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from time import perf_counter
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import structlog
 from aiohttp import web
@@ -15,9 +15,10 @@ from aiohttp import web
 from aurora_runtime.contract import COUNTERS_PATH
 from aurora_runtime.inference.access_log import AccessLog
 from aurora_runtime.inference.auth import ApiKeys
+from aurora_runtime.inference.batching import BatchLimits
 from aurora_runtime.inference.fetch import fetch
 from aurora_runtime.inference.libraries import check_libraries
-from aurora_runtime.inference.listener import listening
+from aurora_runtime.inference.listener import CLOSE_SECONDS, listening
 from aurora_runtime.inference.metrics import ServerMetrics
 from aurora_runtime.inference.model import LoadedModel
 from aurora_runtime.inference.protocol import error_body
@@ -40,7 +41,7 @@ async def serve(settings: InferenceSettings, *, stop: asyncio.Event, hasten: asy
     metrics = ServerMetrics(model=settings.model, version=known_version, revision=settings.revision)
     async with AsyncExitStack() as running:  # left in reverse: listeners first, then what they stand on
         scratch = running.enter_context(tempfile.TemporaryDirectory(prefix="aurora-", ignore_cleanup_errors=True))
-        workers = await running.enter_async_context(Workers(threads=settings.threads, limit=settings.queue_limit))
+        workers = await running.enter_async_context(Workers(threads=settings.threads))
         keys = await running.enter_async_context(_fresh_keys(settings.api_keys_dir))
         routes = Routes(
             name=settings.model,
@@ -50,16 +51,21 @@ async def serve(settings: InferenceSettings, *, stop: asyncio.Event, hasten: asy
             metrics=metrics,
             alias=settings.version if isinstance(settings.version, str) else None,
             max_body_bytes=settings.max_body_bytes,
+            limits=BatchLimits(
+                threads=settings.threads,
+                queue=settings.queue_limit,
+                rows=settings.batch_rows,
+                seconds=settings.request_timeout_seconds,
+            ),
             body_seconds=settings.body_timeout_seconds,
             access_log=AccessLog(share=settings.access_log_share),
         )
-        metrics.queue_depth = lambda: workers.waiting
         await running.enter_async_context(
-            listening(metrics_app(metrics), name="metrics", host=settings.host, port=settings.metrics_port)
+            listening(metrics_runner(metrics), name="metrics", host=settings.host, port=settings.metrics_port)
         )
         await running.enter_async_context(
             listening(
-                inference_app(routes, settings),
+                inference_runner(routes),
                 name="http",
                 host=settings.host,
                 port=settings.port,
@@ -105,11 +111,23 @@ async def _load(settings: InferenceSettings, metrics: ServerMetrics, workers: Wo
     return model
 
 
-def inference_app(routes: Routes, settings: InferenceSettings) -> web.Application:
-    """Predictions, metadata and health."""
-    app = web.Application(middlewares=[routes.errors], client_max_size=settings.max_body_bytes)
-    routes.add_to(app)
-    return app
+def inference_runner(routes: Routes) -> web.ServerRunner:
+    """Predictions, metadata and health. A handler whose client leaves is cancelled: nobody computes for nobody."""
+    loop = asyncio.get_running_loop()
+    # aiohttp's types ask for its own response class; its protocol asks for no more than ours has.
+    handler = cast("Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]", routes.handle)
+    server = web.Server(
+        handler,
+        request_factory=lambda message, payload, protocol, writer, task: web.BaseRequest(
+            message, payload, protocol, writer, task, loop, client_max_size=routes.max_body_bytes
+        ),
+        handler_cancellation=True,
+    )
+    return web.ServerRunner(server, shutdown_timeout=CLOSE_SECONDS)
+
+
+def metrics_runner(metrics: ServerMetrics) -> web.AppRunner:
+    return web.AppRunner(metrics_app(metrics), handle_signals=False, shutdown_timeout=CLOSE_SECONDS)
 
 
 def metrics_app(metrics: ServerMetrics) -> web.Application:

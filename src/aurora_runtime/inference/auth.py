@@ -33,6 +33,11 @@ class ApiKeys:
             else:
                 log.error("no api key can be read, every request is refused", folder=str(self._folder))
 
+    @property
+    def count(self) -> int:
+        """How many keys are valid."""
+        return len(self._digests or ())
+
     def check(self, headers: Mapping[str, str]) -> str:
         """Name of the key that came with a request. Raises Unauthorized.
 

@@ -9,16 +9,20 @@ InferenceError
 ├── Unauthorized
 ├── TooManyFailures      so many times that the client should wait
 ├── TooSlow              the body does not come
+├── NoSuchPath
+├── WrongMethod
 ├── NotFound             another model, or another version of it
 ├── BodyTooLarge
 ├── UnsupportedMedia
 ├── UnsupportedCoding
 ├── UnknownExpectation
 ├── NotReady             time will help
-└── TooBusy
+├── TooBusy
+├── ClientTooBusy        this client alone is the reason
+└── TooLate              the prediction does not come
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from reprlib import Repr
 from typing import Final
 
@@ -95,6 +99,21 @@ class TooSlow(InferenceError):
         super().__init__(f"body: expected within {seconds:g} s of its head")
 
 
+class NoSuchPath(InferenceError):
+    """The path leads nowhere."""
+
+    def __init__(self) -> None:
+        super().__init__("no such path; the model is under /v2/models/<name>")
+
+
+class WrongMethod(InferenceError):
+    """The path is right, the method is not. ``allowed`` are those that are."""
+
+    def __init__(self, *, method: str, allowed: Sequence[str]) -> None:
+        self.allowed = ", ".join(allowed)
+        super().__init__(f"method {method[:20]}: expected {self.allowed}")
+
+
 class NotFound(InferenceError):
     """Another model, or another version of it."""
 
@@ -143,3 +162,19 @@ class TooBusy(InferenceError):
 
     def __init__(self, *, limit: int) -> None:
         super().__init__(f"{limit} requests already wait for a prediction: try again in a second")
+
+
+class ClientTooBusy(InferenceError):
+    """One client has as many requests waiting as it may."""
+
+    def __init__(self, *, client: str, limit: int) -> None:
+        super().__init__(
+            f"{limit} requests with the key '{client}' already wait for a prediction: try again in a second"
+        )
+
+
+class TooLate(InferenceError):
+    """The prediction was not made in time."""
+
+    def __init__(self, *, seconds: float) -> None:
+        super().__init__(f"the prediction was not made within {seconds:g} s")

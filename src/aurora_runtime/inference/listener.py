@@ -1,4 +1,4 @@
-"""An aiohttp application on an address, which speaks JSON even when the request is no HTTP, and ends gracefully."""
+"""A server on an address, which speaks JSON even when the request is no HTTP, and ends gracefully."""
 
 import asyncio
 import errno
@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import structlog
 from aiohttp import web
+from aiohttp.web_runner import BaseRunner
 
 from aurora_runtime.inference.protocol import error_body
 
@@ -52,20 +53,19 @@ async def _at_once() -> None:
 
 @asynccontextmanager
 async def listening(
-    app: web.Application,
+    runner: BaseRunner,
     *,
     name: str,
     host: str,
     port: int,
     finished: Callable[[], Awaitable[None]] = _at_once,
     idle_seconds: float = IDLE_SECONDS,
-) -> AsyncIterator[None]:
-    """Serves inside the block. At its end no connection is taken, and what is in flight may finish.
+) -> AsyncIterator[int]:
+    """Serves inside the block, which gets the port. At its end no connection is taken; what is in flight may finish.
 
     ``finished`` returns when nothing is in flight. aiohttp waits for handlers too, but reads no more of their bodies.
     A connection that sends no complete request head for ``idle_seconds`` is closed.
     """
-    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=CLOSE_SECONDS)
     await runner.setup()
     try:
         loop, manager = asyncio.get_running_loop(), runner.server
@@ -87,9 +87,10 @@ async def listening(
             reason = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror
             raise OSError(error.errno, f"cannot listen on {host}:{port} ({name}): {reason}") from error
         # With port 0 the system chooses: the log is where one learns which.
-        log.info("listening", server=name, host=host, port=server.sockets[0].getsockname()[1])
+        taken: int = server.sockets[0].getsockname()[1]
+        log.info("listening", server=name, host=host, port=taken)
         try:
-            yield
+            yield taken
         finally:
             server.close()
             with suppress(TimeoutError):

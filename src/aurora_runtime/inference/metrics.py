@@ -7,7 +7,7 @@ numbers belong to the event loop's thread: counting is plain addition, and only 
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import accumulate
 from typing import Final
@@ -21,8 +21,9 @@ from aurora_runtime.inference.model_watch import ModelWatch
 
 LABELS: Final = ("model", "version", "revision")
 EDGES: Final = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-"""Upper edges of the histograms, seconds."""
-_BOUNDS: Final = (*map(str, EDGES), "+Inf")
+"""Upper edges of durations, seconds."""
+BATCH_EDGES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+"""Upper edges of batch sizes, requests."""
 
 
 class Phase(StrEnum):
@@ -35,24 +36,25 @@ class Phase(StrEnum):
 
 
 class Histogram:
-    """Counts of seconds by bucket."""
+    """Counts of values by bucket. ``edges`` ascend."""
 
-    __slots__ = ("_counts", "_sum")
+    __slots__ = ("_counts", "_edges", "_sum")
 
-    def __init__(self) -> None:
-        self._counts = [0] * (len(EDGES) + 1)
+    def __init__(self, edges: Sequence[float]) -> None:
+        self._edges = edges
+        self._counts = [0] * (len(edges) + 1)
         self._sum = 0.0
 
-    def observe(self, seconds: float) -> None:
-        self._counts[bisect_left(EDGES, seconds)] += 1
-        self._sum += seconds
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._edges, value)] += 1
+        self._sum += value
 
     def buckets(self) -> list[tuple[str, float]]:
         """(upper edge, how many were at most that)."""
-        return list(zip(_BOUNDS, accumulate(self._counts), strict=True))
+        return list(zip((*map(str, self._edges), "+Inf"), accumulate(self._counts), strict=True))
 
     @property
-    def sum_seconds(self) -> float:
+    def sum(self) -> float:
         return self._sum
 
 
@@ -65,7 +67,8 @@ class ServerMetrics(Collector):
         self.revision = revision
         self.start_time = time.time()
         self.in_flight = 0
-        self.durations: Mapping[Phase, Histogram] = {phase: Histogram() for phase in Phase}
+        self.durations: Mapping[Phase, Histogram] = {phase: Histogram(EDGES) for phase in Phase}
+        self.batches = Histogram(BATCH_EDGES)
         self.accepted_keys: Counter[str] = Counter()
         self.refused_keys: Counter[str] = Counter()
         self.queue_depth: Callable[[], int] = lambda: 0
@@ -127,11 +130,16 @@ class ServerMetrics(Collector):
             labels=(*LABELS, "phase"),
         )
         for phase, histogram in self.durations.items():
-            durations.add_metric((*labels, phase), buckets=histogram.buckets(), sum_value=histogram.sum_seconds)
+            durations.add_metric((*labels, phase), buckets=histogram.buckets(), sum_value=histogram.sum)
         yield durations
+        batches = HistogramMetricFamily(
+            "aurora_inference_batch_size", "Requests that were predicted together.", labels=LABELS
+        )
+        batches.add_metric(labels, buckets=self.batches.buckets(), sum_value=self.batches.sum)
+        yield batches
 
         yield _gauge("aurora_inference_in_flight", "Inference requests being answered.", labels, self.in_flight)
-        yield _gauge("aurora_inference_queue_depth", "Requests that wait for a worker.", labels, self.queue_depth())
+        yield _gauge("aurora_inference_queue_depth", "Requests that wait for a prediction.", labels, self.queue_depth())
         yield from self._keys(labels)
         if self.watch is not None:
             yield from self.watch.collect(LABELS, labels)

@@ -16,54 +16,38 @@ from aurora_runtime.inference import binary
 from aurora_runtime.inference.access_log import AccessLog
 from aurora_runtime.inference.auth import ApiKeys
 from aurora_runtime.inference.auth_failures import AuthFailures
+from aurora_runtime.inference.batching import Batcher, BatchLimits
 from aurora_runtime.inference.compression import LEAST_BYTES, chosen, compress, decompress, known
 from aurora_runtime.inference.errors import (
     BodyTooLarge,
-    InvalidRequest,
+    NoSuchPath,
     NotFound,
     NotReady,
-    TooBusy,
     TooManyFailures,
     TooSlow,
     Unauthorized,
     UnknownExpectation,
-    UnsupportedCoding,
     UnsupportedMedia,
+    WrongMethod,
 )
 from aurora_runtime.inference.metrics import Phase, ServerMetrics
 from aurora_runtime.inference.model import LoadedModel
 from aurora_runtime.inference.model_watch import ModelWatch
 from aurora_runtime.inference.openapi import openapi
+from aurora_runtime.inference.paths import Address, Endpoint, address_of
 from aurora_runtime.inference.protocol import error_body, parse_request, render_binary_response, render_response
 from aurora_runtime.inference.request_id import HEADER as REQUEST_ID_HEADER
 from aurora_runtime.inference.request_id import RequestIds
+from aurora_runtime.inference.responses import Response, header_lines
+from aurora_runtime.inference.statuses import CLIENT_GONE, advice, status_of
 from aurora_runtime.inference.workers import Workers
 
 log = structlog.get_logger(__name__)
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.BaseRequest, Address], Awaitable[Response]]
 
 JSON: Final = "application/json"
 REVISION_HEADER: Final = "X-Aurora-Revision"
 VERSION_HEADER: Final = "X-Aurora-Model-Version"
-RETRY_AFTER_SECONDS: Final = "1"
-CLIENT_GONE: Final = 499
-"""Counted, never sent: the client left before its body was complete."""
-
-STATUSES: Final[Mapping[type[Exception], int]] = {
-    InvalidRequest: 400,
-    web.RequestPayloadError: 400,
-    Unauthorized: 401,
-    NotFound: 404,
-    BodyTooLarge: 413,
-    UnsupportedCoding: 415,
-    UnsupportedMedia: 415,
-    UnknownExpectation: 417,
-    TooSlow: 408,
-    TooManyFailures: 429,
-    TooBusy: 503,
-    NotReady: 503,
-    ConnectionError: CLIENT_GONE,
-}
 
 
 class State(StrEnum):
@@ -83,6 +67,7 @@ class Routes:
     keys: ApiKeys | None
     workers: Workers
     metrics: ServerMetrics
+    limits: BatchLimits = field(default_factory=BatchLimits)
     alias: str | None = None
     """What was asked for instead of a version number."""
     max_body_bytes: int = 8 * 1024 * 1024
@@ -102,31 +87,36 @@ class Routes:
         self.headers |= {"Content-Type": JSON, "Server": "aurora"}
         if self.revision:
             self.headers[REVISION_HEADER] = self.revision
+        self._head_lines = header_lines(self.headers)
         self._server = orjson.dumps(
             {"name": "aurora", "version": installed_version("aurora"), "extensions": [binary.EXTENSION]}
         )
+        # The path that nearly all requests have is not taken apart each time.
+        self._infer_path = f"/v2/models/{self.name}/infer"
+        self._infer_address = Address(Endpoint.INFER, self.name)
+        self._handlers: Mapping[Endpoint, Handler] = {
+            Endpoint.SERVER: self.server_metadata,
+            Endpoint.LIVE: self.live,
+            Endpoint.READY: self.ready,
+            Endpoint.MODEL: self.model_metadata,
+            Endpoint.MODEL_READY: self.model_ready,
+            Endpoint.DOCUMENT: self.document,
+            Endpoint.INFER: self.infer,
+        }
 
     def serve(self, model: LoadedModel) -> None:
         """From now on the server is ready."""
         self.headers[VERSION_HEADER] = model.version
+        self._head_lines = header_lines(self.headers)
         self.metrics.watch = ModelWatch(
             model.descriptor.signature, prediction_buckets=model.descriptor.prediction_buckets
         )
+        batcher = Batcher(
+            predict=model.predict, workers=self.workers, limits=self.limits, observe=self.metrics.batches.observe
+        )
+        self.metrics.queue_depth = lambda: batcher.waiting
+        self._batcher = batcher
         self.model, self.state = model, State.SERVING
-
-    def add_to(self, app: web.Application) -> None:
-        app.router.add_get("/v2", self.server_metadata)
-        app.router.add_get("/v2/", self.server_metadata)
-        app.router.add_get("/openapi.json", self.document)
-        app.router.add_get("/v2/health/live", self.live)
-        app.router.add_get("/v2/health/ready", self.ready)
-        # The model's own path stands first and without a variable: that is one dictionary look-up a request.
-        for model in (f"/v2/models/{self.name}", "/v2/models/{model}"):
-            for path in (model, model + "/versions/{version}"):
-                app.router.add_get(path, self.model_metadata)
-                app.router.add_get(path + "/openapi.json", self.document)
-                app.router.add_get(path + "/ready", self.model_ready)
-                app.router.add_post(path + "/infer", self.infer, expect_handler=self.expected)
 
     async def finished(self) -> None:
         """Returns when no inference request is in flight."""
@@ -134,50 +124,85 @@ class Routes:
             self._idle.clear()
             await self._idle.wait()
 
+    async def handle(self, request: web.BaseRequest) -> Response:
+        """Any request: names and logs it, turns errors into responses; while draining, asks clients to connect anew."""
+        begun = perf_counter()
+        request_id = self.request_ids.of(request.headers)
+        status = CLIENT_GONE
+        try:
+            response = await self._answer(request, request_id)
+            status = response.status
+        finally:
+            path = request.rel_url.raw_path
+            if self.access_log.wants(path, status):
+                self.access_log.write(
+                    request_id=request_id,
+                    method=request.method,
+                    path=path,
+                    status=status,
+                    seconds=perf_counter() - begun,
+                )
+        response.add(header_lines({REQUEST_ID_HEADER: request_id}))
+        response.force_close = response.force_close or self.state is State.DRAINING
+        return response
+
+    async def _answer(self, request: web.BaseRequest, request_id: str) -> Response:
+        try:
+            path = request.rel_url.raw_path
+            address = self._infer_address if path == self._infer_path else address_of(path)
+            if address is None:
+                raise NoSuchPath
+            if request.method not in address.endpoint.methods:
+                raise WrongMethod(method=request.method, allowed=address.endpoint.methods)
+            _require_known_expectation(request)
+            return await self._handlers[address.endpoint](request, address)
+        except ConnectionError:
+            raise  # there is nobody to answer
+        except Exception as error:  # noqa: BLE001  every error leaves in one form
+            return self._error_response(error, request_id)
+
     # -- endpoints
 
-    async def server_metadata(self, _: web.Request) -> web.Response:
+    async def server_metadata(self, _: web.BaseRequest, __: Address) -> Response:
         return self._response(self._server)
 
-    async def live(self, _: web.Request) -> web.Response:
+    async def live(self, _: web.BaseRequest, __: Address) -> Response:
         return self._response(b'{"live":true}')
 
-    async def ready(self, _: web.Request) -> web.Response:
+    async def ready(self, _: web.BaseRequest, __: Address) -> Response:
         self._require_ready()
         return self._response(b'{"ready":true}')
 
-    async def model_ready(self, request: web.Request) -> web.Response:
-        model = self._addressed(request)
+    async def model_ready(self, _: web.BaseRequest, address: Address) -> Response:
+        model = self._addressed(address)
         self._require_ready()
         return self._response(orjson.dumps({"name": model.name, "ready": True}))
 
-    async def model_metadata(self, request: web.Request) -> web.Response:
+    async def model_metadata(self, request: web.BaseRequest, address: Address) -> Response:
         self._authenticate(request)
-        return await self._encoded(request, orjson.dumps(self._addressed(request).metadata(alias=self.alias)))
+        return await self._encoded(request, orjson.dumps(self._addressed(address).metadata(alias=self.alias)))
 
-    async def document(self, request: web.Request) -> web.Response:
+    async def document(self, request: web.BaseRequest, address: Address) -> Response:
         self._authenticate(request)
-        model = self._addressed(request)
+        model = self._addressed(address)
         return await self._encoded(request, orjson.dumps(openapi(model.descriptor, guarded=self.keys is not None)))
 
-    async def infer(self, request: web.Request) -> web.Response:
+    async def infer(self, request: web.BaseRequest, address: Address) -> Response:
         self.metrics.begin()
-        code = CLIENT_GONE
+        code = 200
         try:
-            response = await self._infer(request)
-            code = response.status
-        except Exception as error:
+            return await self._infer(request, address)
+        except BaseException as error:
             code = status_of(error)
             raise
         finally:
             self.metrics.end(code)
             if self.metrics.in_flight == 0:
                 self._idle.set()
-        return response
 
-    async def _infer(self, request: web.Request) -> web.Response:
-        self._authenticate(request)
-        model = self._addressed(request)
+    async def _infer(self, request: web.BaseRequest, address: Address) -> Response:
+        client = self._authenticate(request)
+        model = self._addressed(address)
         length = request.headers.get(binary.LENGTH_HEADER)
         _require_media(request, expected=JSON if length is None else binary.MEDIA_TYPE)
         coding = known(request.headers.get("Content-Encoding", ""))
@@ -188,8 +213,9 @@ class Routes:
         begun = perf_counter()
         asked = parse_request(body, features=model.features, outputs=model.outputs, header_length=length)
         decoded = perf_counter()
-        job = self.workers.submit(model.predict, asked.features)
-        answers = await job.future
+        answers, ask = await self._batcher.ask(
+            asked.features, client=client, clients=1 if self.keys is None else self.keys.count
+        )
         predicted = perf_counter()
         extra: Mapping[str, str] = {}
         if asked.binary:
@@ -203,24 +229,25 @@ class Routes:
             self.metrics.watch.observe(asked.out_of_range, answers)
         durations = self.metrics.durations
         durations[Phase.DECODE].observe(decoded - begun)
-        durations[Phase.QUEUE].observe(job.started - job.asked)
-        durations[Phase.PREDICT].observe(job.finished - job.started)
+        durations[Phase.QUEUE].observe(ask.started - ask.asked)
+        durations[Phase.PREDICT].observe(ask.finished - ask.started)
         durations[Phase.ENCODE].observe(encoded - predicted)
         return self._response(rendered, extra) if extra else await self._encoded(request, rendered)
 
     # -- what endpoints share
 
-    def _response(self, body: bytes, extra: Mapping[str, str] | None = None) -> web.Response:
-        return web.Response(body=body, headers={**self.headers, **extra} if extra else self.headers)
+    def _response(self, body: bytes, extra: Mapping[str, str] | None = None, *, status: int = 200) -> Response:
+        lines = header_lines({**self.headers, **extra}) if extra else self._head_lines
+        return Response(body, lines=lines, status=status)
 
-    async def _encoded(self, request: web.Request, body: bytes) -> web.Response:
+    async def _encoded(self, request: web.BaseRequest, body: bytes) -> Response:
         """A response of JSON, compressed when that pays and the client accepts it."""
         if len(body) < LEAST_BYTES:
             return self._response(body)
         extra = {"Vary": "Accept-Encoding"}
         coding = chosen(request.headers.get("Accept-Encoding", ""))
         if coding is not None:
-            # Not on the workers: when their queue is full, an answer that is already there must not be lost.
+            # Not on the workers: predictions would wait for it.
             body = await asyncio.to_thread(compress, body, coding)
             extra["Content-Encoding"] = coding
         return self._response(body, extra)
@@ -229,122 +256,77 @@ class Routes:
         if self.state is not State.SERVING:
             raise NotReady(state=self.state)
 
-    def _addressed(self, request: web.Request) -> LoadedModel:
+    def _addressed(self, address: Address) -> LoadedModel:
         """The model that the path names. While draining it still answers: routers need time to notice."""
-        name = request.match_info.get("model", self.name)
-        if name != self.name:
-            raise NotFound(what="model", asked=name, served=self.name)
+        if address.model not in (None, self.name):
+            raise NotFound(what="model", asked=str(address.model), served=self.name)
         if self.model is None:
             raise NotReady(state=self.state)
-        version = request.match_info.get("version", self.model.version)
-        if version != self.model.version:
-            raise NotFound(what="version", asked=version, served=self.model.version)
+        if address.version not in (None, self.model.version):
+            raise NotFound(what="version", asked=str(address.version), served=self.model.version)
         return self.model
 
-    async def _body(self, request: web.Request) -> bytes:
-        """Raises TooSlow when it is not complete in time."""
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        """Raises TooLarge, and TooSlow when it is not complete in time."""
         if request.content.is_eof():  # it came together with the head, as most do: no timer is needed
-            return await request.read()
+            body = request.content.read_nowait()
+            if len(body) > self.max_body_bytes:
+                raise BodyTooLarge(limit=self.max_body_bytes)
+            return body
+        if (request.content_length or 0) > self.max_body_bytes:
+            raise BodyTooLarge(limit=self.max_body_bytes)
+        await self._ask_for_body(request)
         try:
             async with asyncio.timeout(self.body_seconds):
                 return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise BodyTooLarge(limit=self.max_body_bytes) from None
         except TimeoutError as error:
             raise TooSlow(seconds=self.body_seconds) from error
 
-    def _authenticate(self, request: web.Request) -> None:
+    async def _ask_for_body(self, request: web.BaseRequest) -> None:
+        """Lets a client go on that waits to be asked. Older than HTTP/1.1, it cannot wait, and knows no such answer."""
+        if "Expect" in request.headers and request.version >= HttpVersion11:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            # What was written is no part of the answer, which would otherwise count as begun.
+            request.writer.output_size = 0
+
+    def _authenticate(self, request: web.BaseRequest) -> str:
+        """Name of the request's key; empty when none is needed."""
         if self.keys is None:
-            return
+            return ""
         try:
-            self.metrics.accepted_keys[self.keys.check(request.headers)] += 1
+            name = self.keys.check(request.headers)
         except Unauthorized as error:
             wait = self.failures.record(request.remote or "")
             self.metrics.refused_keys["limited" if wait else error.reason] += 1
             if wait:
                 raise TooManyFailures(retry_after_seconds=wait) from error
             raise
+        self.metrics.accepted_keys[name] += 1
+        return name
 
-    async def expected(self, request: web.Request) -> web.Response | None:
-        """Asks for the body of a client that waits to be asked; None: go on. aiohttp's own refusal is plain text."""
-        if request.version < HttpVersion11:
-            return None  # such a client cannot expect, and knows no interim response
-        expectation = request.headers.get("Expect", "")
-        if expectation.lower() != "100-continue":
-            error = UnknownExpectation(given=expectation)
-            return error_response(error, self.headers, request_id=self.request_ids.of(request.headers))
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # What was written is no part of the answer, which would otherwise count as begun.
-        request.writer.output_size = 0
-        return None
-
-    @web.middleware
-    async def errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Names and logs requests, turns errors into responses; while draining, asks clients to connect anew."""
-        begun = perf_counter()
-        request_id = self.request_ids.of(request.headers)
-        try:
-            response = await handler(request)
-        except Exception as error:  # noqa: BLE001  every error leaves in one form
-            response = error_response(error, self.headers, request_id=request_id)
-        response.headers[REQUEST_ID_HEADER] = request_id
-        if self.access_log.wants(request.path, response.status):
-            self.access_log.write(
-                request_id=request_id,
-                method=request.method,
-                path=request.path,
-                status=response.status,
-                seconds=perf_counter() - begun,
-            )
-        if self.state is State.DRAINING:
-            response.force_close()
-        return response
+    def _error_response(self, error: Exception, request_id: str) -> Response:
+        """The response for an error, which is logged when it is ours."""
+        status = status_of(error)
+        if isinstance(error, web.RequestPayloadError):
+            message = "body: cut off, or not encoded as its headers say"
+        elif status == 500:
+            log.error("a request failed", request_id=request_id, exc_info=error)
+            message = "internal error; the server's log tells more"
+        else:
+            message = str(error)
+        return self._response(error_body(message), advice(error), status=status)
 
 
-def _require_media(request: web.Request, *, expected: str) -> None:
+def _require_media(request: web.BaseRequest, *, expected: str) -> None:
     """A body of bytes may call itself JSON, as it begins: clients that know the header forget the type."""
     given = request.headers.get("Content-Type", JSON)
     if given != JSON and request.content_type not in (JSON, expected):
         raise UnsupportedMedia(expected=expected, given=given)
 
 
-def status_of(error: Exception) -> int:
-    """HTTP status of an error; what nobody foresaw is 500."""
-    if isinstance(error, web.HTTPException):
-        return error.status
-    return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
-
-
-def error_response(error: Exception, headers: Mapping[str, str], *, request_id: str) -> web.Response:
-    """The response for an error, which is logged when it is ours."""
-    status = status_of(error)
-    extra = {}
-    match error:
-        case web.HTTPMethodNotAllowed():
-            allowed = ", ".join(sorted(error.allowed_methods))
-            message = f"method {error.method[:20]}: expected {allowed}"
-            extra["Allow"] = allowed
-        case web.HTTPRequestEntityTooLarge():
-            message = f"body: {error.text}"
-        case web.HTTPNotFound():
-            message = "no such path; the model is under /v2/models/<name>"
-        case web.RequestPayloadError():
-            message = "body: cut off, or not encoded as its headers say"
-        case _ if status == 500:
-            log.error("a request failed", request_id=request_id, exc_info=error)
-            message = "internal error; the server's log tells more"
-        case _:
-            message = str(error)
-    return web.Response(status=status, body=error_body(message), headers={**headers, **extra, **_advice(error, status)})
-
-
-def _advice(error: Exception, status: int) -> dict[str, str]:
-    """Headers that tell a client what to do next."""
-    match error:
-        case Unauthorized():
-            wrong = ', error="invalid_token"' if error.reason == "wrong" else ""
-            return {"WWW-Authenticate": f'Bearer realm="aurora"{wrong}'}
-        case UnsupportedCoding():
-            return {"Accept-Encoding": error.expected}
-        case TooManyFailures():
-            return {"Retry-After": str(error.retry_after_seconds)}
-        case _:
-            return {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else {}
+def _require_known_expectation(request: web.BaseRequest) -> None:
+    expectation = request.headers.get("Expect", "100-continue")
+    if expectation.lower() != "100-continue" and request.version >= HttpVersion11:
+        raise UnknownExpectation(given=expectation)

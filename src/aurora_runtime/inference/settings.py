@@ -47,6 +47,15 @@ class InferenceSettings(BaseModel):
         default_factory=lambda: min(MOST_THREADS, len(os.sched_getaffinity(0)))
     )
     queue_limit: Annotated[int, Field(description="requests that may wait for a prediction", ge=1, le=10_000)] = 128
+    batch_rows: Annotated[
+        int,
+        Field(
+            description="requests that wait are predicted together up to this many rows; 1: each alone", ge=1, le=10_000
+        ),
+    ] = 64
+    request_timeout_seconds: Annotated[
+        float, Field(description="how long a prediction may wait and take together", ge=0.1, le=3600)
+    ] = 30.0
     body_timeout_seconds: Annotated[
         float, Field(description="how long the body of a request may take to come", ge=0.1, le=3600)
     ] = 30.0

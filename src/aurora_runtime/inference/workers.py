@@ -1,4 +1,4 @@
-"""A few threads behind a bounded queue: where blocking work goes, so that the event loop always answers.
+"""A few threads: where blocking work goes, so that the event loop always answers.
 
 asyncio's executor would do, but every call costs two locks and a wake-up of the loop. Here jobs pass through a
 C queue, and answers that are finished together wake the loop once. The threads are daemons: a read from a dead
@@ -11,36 +11,28 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
-
-from aurora_runtime.inference.errors import TooBusy
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Job(Generic[T]):
-    """One call, and what became of it. Times are ``perf_counter`` seconds."""
+    """One call, and what became of it."""
 
     function: Callable[..., T]
     arguments: tuple[Any, ...]
     future: "asyncio.Future[T]"
-    asked: float
-    started: float = 0.0
-    finished: float = 0.0
     result: T | None = None
     error: BaseException | None = None
 
     def run(self) -> None:
         """Calls the function, on a worker."""
-        self.started = perf_counter()
         try:
             self.result = self.function(*self.arguments)
         except BaseException as error:  # noqa: BLE001  it belongs to whoever asked
             self.error = error
-        self.finished = perf_counter()
 
     def settle(self) -> None:
         """Hands the outcome to whoever asked, on the loop."""
@@ -53,11 +45,10 @@ class Job(Generic[T]):
 
 
 class Workers:
-    """Runs functions on ``threads`` threads, first come, first served, with at most ``limit`` waiting."""
+    """Runs functions on ``threads`` threads, first come, first served. Whoever asks bounds how much waits."""
 
-    def __init__(self, *, threads: int, limit: int) -> None:
+    def __init__(self, *, threads: int) -> None:
         self._threads = threads
-        self._limit = limit
         self._jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
         self._finished: deque[Job[Any]] = deque()
         self._wake_up_is_due = False
@@ -74,20 +65,13 @@ class Workers:
         for _ in range(self._threads):
             self._jobs.put(None)
 
-    @property
-    def waiting(self) -> int:
-        """Jobs that no thread has begun."""
-        return self._jobs.qsize()
-
     async def run(self, function: Callable[..., T], *arguments: object) -> T:
-        """The function's result. Raises TooBusy at once when the queue is full."""
+        """The function's result."""
         return await self.submit(function, *arguments).future
 
     def submit(self, function: Callable[..., T], *arguments: object) -> Job[T]:
-        """A job whose future ends with the function. Raises TooBusy at once when the queue is full."""
-        if self._jobs.qsize() >= self._limit:
-            raise TooBusy(limit=self._limit)
-        job = Job(function, arguments, self._loop.create_future(), perf_counter())
+        """A job whose future ends with the function."""
+        job = Job(function, arguments, self._loop.create_future())
         self._jobs.put(job)
         return job
 

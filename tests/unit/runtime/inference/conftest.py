@@ -3,21 +3,21 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
-from aiohttp.web_runner import BaseRunner
+from aiohttp import ClientSession
 
-from aurora_runtime.inference.app import inference_app
+from aurora_runtime.inference.app import inference_runner
 from aurora_runtime.inference.auth import ApiKeys
+from aurora_runtime.inference.batching import BatchLimits
+from aurora_runtime.inference.listener import listening
 from aurora_runtime.inference.metrics import ServerMetrics
 from aurora_runtime.inference.model import LoadedModel
 from aurora_runtime.inference.routes import Routes
-from aurora_runtime.inference.settings import InferenceSettings
 from aurora_runtime.inference.workers import Workers
 from aurora_runtime.store.model_store import ModelStore
 from tests.unit.runtime.inference.models import (
+    HOST,
     KEY,
     LABEL,
     MODEL,
@@ -55,24 +55,25 @@ def species_model(store: ModelStore, tmp_path_factory: pytest.TempPathFactory) -
     return load(store, SPECIES, tmp_path_factory.mktemp("model"))
 
 
-class UncancelledServer(TestServer):
-    """Lets handlers go on when their client leaves, as a server outside of tests does."""
-
-    async def _make_runner(self, **options: Any) -> BaseRunner:
-        return await super()._make_runner(**(options | {"handler_cancellation": False, "auto_decompress": False}))
-
-
 @asynccontextmanager
 async def a_server(name: str, keys: ApiKeys | None = None) -> AsyncIterator[Serving]:
     """A server whose model is not loaded yet."""
     metrics = ServerMetrics(model=name, version=1, revision=REVISION)
-    settings = InferenceSettings(store=Path("/nowhere"), model=name, max_body_bytes=MAX_BODY_BYTES)
-    async with Workers(threads=1, limit=QUEUE_LIMIT) as workers:
+    async with Workers(threads=1) as workers:
         routes = Routes(
-            name=name, revision=REVISION, keys=keys, workers=workers, metrics=metrics, max_body_bytes=MAX_BODY_BYTES
+            name=name,
+            revision=REVISION,
+            keys=keys,
+            workers=workers,
+            metrics=metrics,
+            limits=BatchLimits(queue=QUEUE_LIMIT),
+            max_body_bytes=MAX_BODY_BYTES,
         )
-        async with TestClient(UncancelledServer(inference_app(routes, settings))) as client:
-            yield Serving(client=client, routes=routes, metrics=metrics, workers=workers, model=name)
+        async with (
+            listening(inference_runner(routes), name="http", host=HOST, port=0) as port,
+            ClientSession(f"http://{HOST}:{port}") as client,
+        ):
+            yield Serving(client=client, port=port, routes=routes, metrics=metrics, model=name)
 
 
 @pytest.fixture

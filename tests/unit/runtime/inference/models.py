@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from aiohttp import ClientResponse, web
-from aiohttp.test_utils import TestClient
+from aiohttp import ClientResponse, ClientSession
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
@@ -17,7 +16,6 @@ from aurora_runtime.contract import TrainedBy, TrainingInputs
 from aurora_runtime.inference.metrics import ServerMetrics
 from aurora_runtime.inference.model import LoadedModel
 from aurora_runtime.inference.routes import Routes
-from aurora_runtime.inference.workers import Workers
 from aurora_runtime.store import pickled_model
 from aurora_runtime.store.descriptor import (
     DatasetLineage,
@@ -32,6 +30,7 @@ from aurora_runtime.store.descriptor import (
 from aurora_runtime.store.model_store import ModelStore, PublishedVersion
 from aurora_runtime.store.staging import Staging
 
+HOST = "127.0.0.1"
 MODEL = "housing"
 SPECIES = "species"
 FEATURES = ("rooms", "age", "income")
@@ -164,10 +163,10 @@ async def read(response: ClientResponse) -> Reply:
 class Serving:
     """A server under test."""
 
-    client: TestClient[web.Request, web.Application]
+    client: ClientSession
+    port: int
     routes: Routes
     metrics: ServerMetrics
-    workers: Workers
     model: str
 
     async def infer(self, body: Any = None, *, path: str = "", headers: Mapping[str, str] | None = None) -> Reply:

@@ -43,7 +43,7 @@ class Sleeps(list[float]):
 async def fetched(
     store: ModelStore, destination: Path, *, version: Version = 1, digest: str | None = None, sleep: Any = None
 ) -> LocalModel:
-    async with Workers(threads=1, limit=1) as workers:
+    async with Workers(threads=1) as workers:
         return await fetch(
             store,
             model=MODEL,

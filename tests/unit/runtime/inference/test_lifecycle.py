@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from structlog.testing import capture_logs
 from aurora_runtime.inference.model import LoadedModel
 from aurora_runtime.inference.routes import State
 from tests.unit.runtime.inference.conftest import QUEUE_LIMIT
-from tests.unit.runtime.inference.models import MODEL, Serving, a_body, until
+from tests.unit.runtime.inference.models import HOST, KEY, MODEL, Serving, a_body, until
 
 
 class HeldEngine:
@@ -104,7 +105,7 @@ async def test_beyond_the_queue_it_is_503_at_once_and_the_others_are_answered(
         running = asyncio.create_task(serving.infer())
         await asyncio.to_thread(engine.entered.wait)
         waiting = [asyncio.create_task(serving.infer()) for _ in range(QUEUE_LIMIT)]
-        await until(lambda: serving.workers.waiting == QUEUE_LIMIT)
+        await until(lambda: serving.metrics.queue_depth() == QUEUE_LIMIT)
         refused = await serving.infer()
         engine.released.set()
         answered = await asyncio.gather(running, *waiting)
@@ -112,6 +113,34 @@ async def test_beyond_the_queue_it_is_503_at_once_and_the_others_are_answered(
     assert refused.headers["Retry-After"] == "1"
     assert str(QUEUE_LIMIT) in refused.error
     assert [reply.status for reply in answered] == [200] * (1 + QUEUE_LIMIT)
+
+
+async def test_one_of_several_keys_cannot_fill_the_queue(guarded: Serving, model: LoadedModel, tmp_path: Path) -> None:
+    (tmp_path / "greedy").write_text("another")
+    assert guarded.routes.keys is not None
+    guarded.routes.keys.reload()
+    greedy, other = {"X-API-Key": "another"}, {"X-API-Key": KEY}
+    with held(guarded, model) as engine:
+        running = asyncio.create_task(guarded.infer(headers=other))
+        await asyncio.to_thread(engine.entered.wait)
+        waiting = [asyncio.create_task(guarded.infer(headers=greedy)) for _ in range(QUEUE_LIMIT - 1)]
+        await until(lambda: guarded.metrics.queue_depth() == QUEUE_LIMIT - 1)
+        refused = await guarded.infer(headers=greedy)
+        waiting.append(asyncio.create_task(guarded.infer(headers=other)))
+        await until(lambda: guarded.metrics.queue_depth() == QUEUE_LIMIT)
+        engine.released.set()
+        answered = await asyncio.gather(running, *waiting)
+    assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
+    assert "'greedy'" in refused.error
+    assert [reply.status for reply in answered] == [200] * (1 + QUEUE_LIMIT)
+
+
+async def test_a_prediction_that_takes_too_long_is_504(serving: Serving, model: LoadedModel) -> None:
+    serving.routes.limits = replace(serving.routes.limits, seconds=0.01)
+    with held(serving, model):
+        reply = await serving.infer()
+    assert reply.status == 504
+    assert "0.01 s" in reply.error
 
 
 async def test_mixed_requests_at_once_get_each_their_own_answer(serving: Serving) -> None:
@@ -153,7 +182,7 @@ async def test_a_client_that_leaves_before_its_body_is_complete_is_no_error_of_o
     serving: Serving, size: int
 ) -> None:
     with capture_logs() as logs:
-        _, writer = await asyncio.open_connection(serving.client.host, serving.client.port)
+        _, writer = await asyncio.open_connection(HOST, serving.port)
         head = f"POST /v2/models/{MODEL}/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n"
         writer.write(head.encode() + b"{" * size)
         await writer.drain()

@@ -7,7 +7,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from aurora_runtime.contract import ServingCounters
 from aurora_runtime.inference.app import metrics_app
-from aurora_runtime.inference.metrics import Histogram, Phase, ServerMetrics
+from aurora_runtime.inference.metrics import EDGES, Histogram, Phase, ServerMetrics
 from tests.unit.runtime.inference.models import MODEL, REVISION, Serving
 
 LABELS = f'model="{MODEL}",revision="{REVISION}",version="1"'
@@ -50,12 +50,12 @@ async def test_each_phase_of_an_answered_request_is_timed(serving: Serving, phas
 
 
 def test_buckets_are_cumulative_and_an_edge_belongs_to_its_bucket() -> None:
-    histogram = Histogram()
+    histogram = Histogram(EDGES)
     for seconds in (0.00005, 0.0001, 0.0003, 60.0):
         histogram.observe(seconds)
     buckets = dict(histogram.buckets())
     assert [buckets[edge] for edge in ("0.0001", "0.00025", "0.0005", "5.0", "+Inf")] == [2, 2, 3, 3, 4]
-    assert histogram.sum_seconds == pytest.approx(60.00045)
+    assert histogram.sum == pytest.approx(60.00045)
 
 
 def test_the_model_is_told_with_its_digest_once_it_is_loaded() -> None:

@@ -2,13 +2,11 @@
 
 import gzip
 import zlib
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import orjson
 import pytest
-from numpy.typing import NDArray
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from aurora_runtime.inference.compression import LEAST_BYTES
@@ -106,23 +104,6 @@ async def test_a_long_answer_is_compressed_for_who_accepts_it(serving: Serving, 
     assert answered["Content-Encoding"] == coding
     assert decode(data) == expected
     assert answered["Vary"] == plain["Vary"] == "Accept-Encoding"
-
-
-async def test_a_long_answer_is_compressed_though_no_more_predictions_may_wait(serving: Serving) -> None:
-    model = serving.routes.model
-    assert model is not None
-    engine = model.engine
-
-    class FillingEngine:
-        """By the time it answers, nothing more may wait for the workers."""
-
-        def predict(self, features: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
-            serving.workers._limit = 0
-            return engine.predict(features)
-
-    serving.routes.serve(replace(model, engine=FillingEngine()))
-    answered, _ = await many_rows(serving, "gzip")
-    assert answered["Content-Encoding"] == "gzip"
 
 
 async def test_a_short_answer_is_not(serving: Serving) -> None:
