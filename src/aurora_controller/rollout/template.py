@@ -161,6 +161,8 @@ def _server_settings(server: Server) -> dict[Variable, str]:
         Variable.THREADS: server.limits.threads,
         Variable.QUEUE_LIMIT: server.limits.queue_limit,
         Variable.MAX_BODY_BYTES: server.limits.max_body_bytes,
+        Variable.REQUEST_TIMEOUT_SECONDS: server.limits.request_timeout_seconds,
+        Variable.BATCH_ROWS: server.batching.max_rows,
         Variable.LOG_LEVEL: server.logging.level and server.logging.level.lower(),
         Variable.ACCESS_LOG_SHARE: None if share is None else share / 100,
         Variable.LIBRARY_VERSIONS: server.library_versions and server.library_versions.lower(),

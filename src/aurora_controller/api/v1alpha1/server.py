@@ -1,4 +1,4 @@
-"""How an MLDeployment's pods serve: limits, logging, and what other libraries than at training lead to."""
+"""How an MLDeployment's pods serve: limits, batching, logging, and what other libraries than at training lead to."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -38,9 +38,22 @@ class ServerLimits(ApiModel):
         int | None,
         Field(description="Requests that may wait for a prediction before 503; 128 when unset.", ge=1, le=10_000),
     ] = None
+    request_timeout_seconds: Annotated[
+        int | None,
+        Field(description="How long a prediction may wait and take before 504; 30 when unset.", ge=1, le=3600),
+    ] = None
     max_body_bytes: Annotated[
         int | None,
         Field(description="Largest request body before 413, in bytes; 8388608 when unset.", ge=1024, le=1024**3),
+    ] = None
+
+
+class ServerBatching(ApiModel):
+    """Requests that wait anyway are predicted together. Nobody waits for others to come."""
+
+    max_rows: Annotated[
+        int | None,
+        Field(description="Rows that are predicted together; 1: each request alone; 64 when unset.", ge=1, le=10_000),
     ] = None
 
 
@@ -62,6 +75,7 @@ class Server(ApiModel):
     """How a pod serves. What is unset is left to the runtime image."""
 
     limits: Annotated[ServerLimits, Field(description="What one pod takes at once.")] = ServerLimits()
+    batching: Annotated[ServerBatching, Field(description="How waiting requests are merged.")] = ServerBatching()
     logging: Annotated[ServerLogging, Field(description="What a pod logs.")] = ServerLogging()
     library_versions: Annotated[
         LibraryVersions | None,
