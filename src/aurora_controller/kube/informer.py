@@ -13,7 +13,7 @@ from aurora_controller.kube.reflector import Reflector
 from aurora_controller.kube.resource_version import is_at_least
 from aurora_controller.kube.store import Store, changes
 
-_AT_ONCE = 200
+_AT_ONCE = 50
 """A new state is taken in and told in portions of this size, so that ten thousand objects do not block the loop."""
 
 _Item = TypeVar("_Item")

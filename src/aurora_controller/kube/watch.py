@@ -20,6 +20,8 @@ from aurora_controller.kube.rest import CONNECTION_ERRORS, RestClient
 _MAX_LINE_BYTES = 64 * 1024 * 1024
 """Far beyond what etcd stores; a longer line is not an object."""
 _OPEN_SECONDS = 30.0
+_DECODED_AT_ONCE = 16
+"""Lines of one chunk: a dozen watches that bring their first states at once must not add up to one long turn."""
 
 ERROR = "ERROR"
 
@@ -47,7 +49,7 @@ class WatchEvent:
 async def watch(
     rest: RestClient, path: str, *, params: Mapping[str, str], patience: Callable[[], float], clock: Clock
 ) -> AsyncGenerator[list[WatchEvent]]:
-    """Events as they come, all that arrived together in one list, until the server ends the stream.
+    """Events as they come, those that arrived together in lists of at most 16, until the server ends the stream.
 
     ``patience`` is asked before each wait how many seconds of silence to bear. An ERROR event is raised as the
     StatusError it carries, after the events before it. Close it with ``aclosing``.
@@ -60,12 +62,14 @@ async def watch(
         if response.content_type != "application/json":
             raise UnexpectedResponse(f"a watch of type {response.content_type}", code=response.status)
         async for chunk in chunks:
-            events: list[WatchEvent] = []
-            failure = _decode_into(events, lines.feed(chunk))
-            if events:
-                yield events
-            if failure is not None:
-                raise failure
+            whole = lines.feed(chunk)
+            for start in range(0, len(whole), _DECODED_AT_ONCE):
+                events: list[WatchEvent] = []
+                failure = _decode_into(events, whole[start : start + _DECODED_AT_ONCE])
+                if events:
+                    yield events
+                if failure is not None:
+                    raise failure
     if lines.partial:
         raise WatchBroken(f"ended within a line of {len(lines.partial)} bytes")
 

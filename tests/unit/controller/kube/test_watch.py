@@ -208,3 +208,14 @@ def test_a_line_without_end_is_given_up() -> None:
 def test_the_limit_is_on_lines_and_not_on_what_comes_at_once() -> None:
     lines = LineBuffer(max_line_bytes=100)
     assert len(lines.feed((b"x" * 60 + b"\n") * 50)) == 50
+
+
+async def test_events_that_arrive_together_are_decoded_in_portions(server: FakeAPIServer) -> None:
+    """A first state of thousands arrives faster than it is read, on a dozen watches at once."""
+    server.fail(Stream(chunks=[b"".join(a_line(f"o{number}") for number in range(40))]))
+    async with RestClient(StaticConfig(server.url)) as rest:
+        path, clock = CONFIG_MAP.path("team"), FakeClock()
+        batches = watch(rest, path, params={"resourceVersion": "1"}, patience=lambda: 75.0, clock=clock)
+        async with aclosing(batches):
+            sizes = [len(batch) async for batch in batches]
+    assert (sum(sizes), max(sizes)) == (40, 16)
