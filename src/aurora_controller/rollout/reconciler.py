@@ -74,8 +74,11 @@ from aurora_controller.traffic.router import Router
 _MANAGED: Final = f"{labels.MANAGED_BY}={labels.MANAGED_BY_AURORA}"
 _READ: Final = ("get", "list", "watch")
 _OWN: Final = (*_READ, "create", "patch", "delete")
-RESYNC_SECONDS: Final = 60.0
-"""Secrets are not watched, so that no rule is needed that could read them all: a lost one is noticed by then."""
+RESYNC_SECONDS: Final = 300.0
+"""Secrets are not watched, so that no rule is needed that could read them all: a lost one is noticed by then.
+
+Or sooner, by a pod that waits for it. Looking once a minute took half a core with ten thousand MLDeployments.
+"""
 SECRET_RETRY_SECONDS: Final = 10.0
 """While a Secret that the spec names is missing."""
 
