@@ -61,11 +61,12 @@ class Probes:
         report = {
             "synced_at": self._synced_at,
             "drained_at": self._drained_at,
-            "sync_lag_ms": summary(self._sync_lags),
-            "lag_ms": summary(self._lags),
+            "sync_lag_ms": summary(self._sync_lags if self._synced_at else self._lags),
+            "lag_ms": summary(self._lags if self._synced_at else []),
             "queue_ms": summary(self._waits),
         }
-        self._lags, self._waits = [], []
+        if self._synced_at is not None:
+            self._lags, self._waits = [], []
         part = self._report.with_suffix(".part")
         part.write_text(json.dumps(report))
         part.rename(self._report)
