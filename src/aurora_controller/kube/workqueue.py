@@ -8,7 +8,8 @@ so that an event makes a delayed key ready at once and nothing is run a second t
 
 Ready entries age: one that became ready earlier goes before one of higher priority that came
 ``AGEING_SECONDS_PER_POINT`` × difference later. Waiting time and priority are thereby one number, the *rank*, which
-never changes while an entry waits, so a heap can hold it; and no entry starves.
+never changes while an entry waits, so a heap can hold it; and no entry starves. Waiting counts from the first worker
+on: what a standby's queue holds when it takes over has not starved, and must not go before news.
 Source of the merge rules: controller-runtime, pkg/controller/priorityqueue.
 """
 
@@ -27,8 +28,11 @@ Key = TypeVar("Key", bound=Hashable)
 NORMAL_PRIORITY: Final = 0
 LOW_PRIORITY: Final = -100
 """For what a start or a relist brings: objects that probably are as they should be."""
-AGEING_SECONDS_PER_POINT: Final = 0.1
-"""So an entry of LOW_PRIORITY waits at most for those that became ready up to 10 s after it."""
+AGEING_SECONDS_PER_POINT: Final = 1.0
+"""So an entry of LOW_PRIORITY waits at most for those that became ready up to 100 s after it.
+
+Longer than it takes to look at ten thousand objects after a start: until then, news goes first.
+"""
 _COMPACT_ABOVE: Final = 64
 
 
@@ -93,6 +97,7 @@ class WorkQueue(Generic[Key]):
         self._idle = asyncio.Event()
         self._idle.set()
         self._shut_down = False
+        self._has_workers = False
 
     def add(self, key: Key, *, priority: int = NORMAL_PRIORITY, after_seconds: float = 0.0) -> None:
         """Asks for a run of ``key``, now or later; merged with what is asked already. Ignored after shutdown."""
@@ -127,6 +132,8 @@ class WorkQueue(Generic[Key]):
 
     async def get(self) -> tuple[Key, int]:
         """The next key and its priority, once there is one. Raises ShutDown."""
+        if not self._has_workers:
+            self._open()
         while not self._shut_down:
             taken = self._take()
             if taken is not None:
@@ -167,6 +174,17 @@ class WorkQueue(Generic[Key]):
         """How long each key being worked on has been, in no order."""
         now = self._clock.monotonic()
         return [now - start for start in self._processing.values()]
+
+    def _open(self) -> None:
+        """The first worker is here: what is ready counts as having become so now."""
+        self._has_workers = True
+        now = self._clock.monotonic()
+        self._ripen(now)
+        ready = [(key, entry) for key, entry in self._entries.items() if entry.ready]
+        for _, entry in ready:
+            entry.rank = now - entry.priority * self._ageing
+        self._ready = [(entry.rank, entry.order, key) for key, entry in ready]
+        heapq.heapify(self._ready)
 
     def _enqueue(self, key: Key, entry: _Entry, now: float) -> None:
         self._order += 1
