@@ -31,15 +31,16 @@ def differences(recorded: Mapping[str, str], installed: Mapping[str, str]) -> di
     }
 
 
-def is_refused(found: Mapping[str, tuple[str, str]], policy: LibraryPolicy, model_format: Format) -> bool:
-    """``auto`` refuses a pickle of another minor version of scikit-learn, which does not promise to read it.
+def is_refused(found: Mapping[str, tuple[str, str]], policy: LibraryPolicy) -> bool:
+    """``found`` holds the differences of what reads the format. ``auto`` refuses another minor version of scikit-learn.
 
-    An ONNX graph carries the version of its own format, and golden rows tell whether it answers as it did.
+    scikit-learn, which only a pickle is read by, does not promise to read it. An ONNX graph carries the version of its
+    own format, and golden rows tell whether it answers as it did.
     Source: scikit-learn, "Model persistence": loading with another version is not supported.
     """
     if policy == "auto":
         then, here = found.get(SCIKIT_LEARN, ("", ""))
-        return model_format == "joblib" and _minor(then) != _minor(here)
+        return _minor(then) != _minor(here)
     return policy == "refuse" and bool(found)
 
 
@@ -48,7 +49,7 @@ def check_libraries(descriptor: Descriptor, *, policy: LibraryPolicy) -> None:
     names = _LOADERS[descriptor.format]
     recorded = {PYTHON: descriptor.lineage.python, **descriptor.lineage.libraries}
     found = differences({name: recorded[name] for name in names if name in recorded}, _installed(names))
-    if is_refused(found, policy, descriptor.format):
+    if is_refused(found, policy):
         raise LibrariesDiffer(differences=found)
     for name, (then, here) in found.items():
         log.warning("library differs from training", library=name, trained_with=then, installed=here)
