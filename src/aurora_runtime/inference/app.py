@@ -5,6 +5,7 @@ import gc
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Final, TypeVar, cast
@@ -96,8 +97,8 @@ async def _load(settings: InferenceSettings, metrics: ServerMetrics, workers: Wo
         digest=settings.digest,
         destination=scratch / "model",
         workers=workers,
+        before_copy=partial(check_libraries, policy=settings.library_versions),
     )
-    check_libraries(local.descriptor, policy=settings.library_versions)
     model = await workers.run(LoadedModel.load, local)
     # What is here now stays: the collector need not look at it again while requests wait.
     gc.collect()

@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
 import structlog
 
 from aurora_runtime.inference.workers import Workers
+from aurora_runtime.store.descriptor import Descriptor
 from aurora_runtime.store.errors import ModelNotFound, StorageUnavailable
 from aurora_runtime.store.model_store import LocalModel, ModelStore
 
@@ -28,17 +30,27 @@ async def fetch(
     digest: str | None,
     destination: Path,
     workers: Workers,
+    before_copy: Callable[[Descriptor], None] | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> LocalModel:
     """The verified copy in the folder ``destination``.
 
-    Raises ArtifactRefused and ModelNotFound. Waits for the storage without end: whoever started the server knows how
-    long to be patient, in a cluster by the startup probe.
+    Raises ArtifactRefused, ModelNotFound and what ``before_copy`` raises for the descriptor. Waits for the storage
+    without end: whoever started the server knows how long to be patient, in a cluster by the startup probe.
     """
+    attempt = partial(
+        _fetch_once,
+        store,
+        model=model,
+        version=version,
+        digest=digest,
+        destination=destination,
+        before_copy=before_copy,
+    )
     delay = FIRST_DELAY_SECONDS
     while True:
         try:
-            return await workers.run(_fetch_once, store, model, version, digest, destination)
+            return await workers.run(attempt)
         except StorageUnavailable as error:
             log.warning("storage failed, fetching again", error=str(error), delay_seconds=delay)
             await sleep(delay)
@@ -53,11 +65,24 @@ def newest(store: ModelStore, model: str) -> int:
     return max(versions)
 
 
-def _fetch_once(store: ModelStore, model: str, version: Version, digest: str | None, destination: Path) -> LocalModel:
+def _fetch_once(
+    store: ModelStore,
+    *,
+    model: str,
+    version: Version,
+    digest: str | None,
+    destination: Path,
+    before_copy: Callable[[Descriptor], None] | None,
+) -> LocalModel:
     number = newest(store, model) if version == "latest" else version
     log.info("fetching", model=model, version=number, store=str(store.root))
     local = store.fetch(
-        model=model, version=number, destination=destination, expected_digest=digest, on_progress=Progress()
+        model=model,
+        version=number,
+        destination=destination,
+        expected_digest=digest,
+        before_copy=before_copy,
+        on_progress=Progress(),
     )
     log.info("verified", model=model, version=number, digest=local.digest, size_bytes=local.descriptor.size_bytes)
     return local

@@ -154,15 +154,19 @@ class ModelStore:
         version: int,
         destination: Path,
         expected_digest: Digest | None = None,
+        before_copy: Callable[[Descriptor], None] | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> LocalModel:
         """Copies a version into the folder ``destination`` (made when missing), verifying while copying.
 
-        Files of an earlier, broken attempt are overwritten. ``on_progress`` gets copied and total bytes. Raises as
-        ``open`` and ``verify`` do, and then leaves no file behind.
+        Files of an earlier, broken attempt are overwritten. ``before_copy`` gets the descriptor and may raise, so that
+        nothing is copied; ``on_progress`` gets copied and total bytes. Raises as ``open`` and ``verify`` do, and then
+        leaves no file behind.
         """
         published = self.open(model, version, expected_digest)
         refuse_unlisted_files(published.path, published.descriptor.files)
+        if before_copy is not None:
+            before_copy(published.descriptor)
         with storage_errors(destination):
             destination.mkdir(parents=True, exist_ok=True)
         total, done = published.descriptor.size_bytes, 0

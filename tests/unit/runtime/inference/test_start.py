@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from aurora_runtime.inference.app import serve
-from aurora_runtime.inference.errors import GoldenRowsDiffer
+from aurora_runtime.inference.errors import GoldenRowsDiffer, LibrariesDiffer
 from aurora_runtime.inference.refusal import refusal_text
 from aurora_runtime.inference.settings import InferenceSettings
 from aurora_runtime.store import serialization
@@ -33,7 +33,7 @@ async def refusal(root: Path, error: type[Exception], **changes: Any) -> str:
     settings = InferenceSettings(store=root, model=MODEL, host="127.0.0.1", port=0, metrics_port=0, **changes)
     with pytest.raises(error) as raised:
         await serve(settings, stop=asyncio.Event(), hasten=asyncio.Event())
-    assert isinstance(raised.value, ArtifactRefused | ModelNotFound | GoldenRowsDiffer)
+    assert isinstance(raised.value, ArtifactRefused | ModelNotFound | GoldenRowsDiffer | LibrariesDiffer)
     return refusal_text(raised.value)
 
 
@@ -121,6 +121,12 @@ async def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(tmp_path
     publish(ModelStore(root=tmp_path / "store"), Burglar(mark))
     assert "outside the allow-list" in await refusal(tmp_path / "store", UnsafeModel)
     assert not mark.exists()
+
+
+async def test_libraries_are_compared_before_a_byte_of_the_model_is_copied(tmp_path: Path) -> None:
+    version = publish(ModelStore(root=tmp_path), a_regressor(), libraries={"scikit-learn": "0.24.2"})
+    truncate(version.path / "model.joblib")  # a copy would find this first
+    assert "scikit-learn 0.24.2" in await refusal(tmp_path, LibrariesDiffer)
 
 
 async def test_other_golden_rows_are_refused_with_the_remedy(tmp_path: Path) -> None:
