@@ -3,13 +3,14 @@
 import errno
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from structlog.testing import capture_logs
 
 from aurora_runtime.inference.fetch import Progress, Version, fetch
 from aurora_runtime.inference.workers import Workers
+from aurora_runtime.store import reading
 from aurora_runtime.store.errors import DigestMismatch, ModelNotFound, StorageUnavailable
 from aurora_runtime.store.model_store import LocalModel, ModelStore
 from tests.unit.runtime.inference.models import MODEL, a_regressor, publish
@@ -106,3 +107,25 @@ def test_progress_within_one_large_file_is_told(store: ModelStore, tmp_path: Pat
     size = local.descriptor.size_bytes
     assert told[-1] == (size, size)
     assert told == sorted(told)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE])
+async def test_a_storage_that_fails_within_a_file_gives_the_whole_file_at_the_next_attempt(
+    store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    read = reading._read_chunk
+    reads = 0
+
+    def fails_after_the_first_chunk(source: BinaryIO, path: Path) -> bytes:
+        nonlocal reads
+        reads += 1
+        if reads == 2:
+            raise StorageUnavailable(path=path, cause=OSError(code, os.strerror(code)))
+        return read(source, path)
+
+    monkeypatch.setattr(reading, "_read_chunk", fails_after_the_first_chunk)
+    sleeps = Sleeps()
+    local = await fetched(store, tmp_path / "local", sleep=sleeps)
+    assert sleeps == [1]
+    published = store.root / MODEL / "1" / "model.joblib"
+    assert (local.path / "model.joblib").read_bytes() == published.read_bytes()
