@@ -52,6 +52,10 @@ bench-controller: setup ## Controller runtimes compared (needs an idle machine)
 bench-controller-scale: setup ## The controller with 10,000 MLDeployments (fills a cluster first: 15 minutes)
 	@bench/controller/scale.sh
 
+.PHONY: bench-serving
+bench-serving: setup ## Model servers compared (needs an idle machine)
+	@bench/serving/run.sh
+
 ##@ Build
 .PHONY: setup images cluster-up cluster-down cluster-test manifests lock
 setup: ## Tools and the Python environment

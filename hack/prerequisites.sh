@@ -37,6 +37,8 @@ python_programs() {
   ln -sfn "$venv/bin/uv" "$tools/uv"
 }
 
+bench_programs() { packages wrk=wrk taskset=util-linux; }
+
 free_gib() { df --output=avail -BG "$1" | tail -n 1 | tr -dc 0-9; }
 
 cluster_programs() {
