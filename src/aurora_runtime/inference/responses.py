@@ -12,7 +12,7 @@ from typing import Final
 
 from aiohttp import HttpVersion10, web
 
-_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+_PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
 class Response:
@@ -45,7 +45,7 @@ class Response:
             connection = b""
         head = b"HTTP/1.1 %d %b\r\n%bDate: %b\r\n%bContent-Length: %d\r\n\r\n" % (
             self.status,
-            _PHRASES[self.status].encode(),
+            _PHRASES.get(self.status, b"Client Closed Request"),
             self._lines,
             _date(),
             connection,

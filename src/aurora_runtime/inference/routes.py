@@ -156,8 +156,6 @@ class Routes:
                 raise WrongMethod(method=request.method, allowed=address.endpoint.methods)
             _require_known_expectation(request)
             return await self._handlers[address.endpoint](request, address)
-        except ConnectionError:
-            raise  # there is nobody to answer
         except Exception as error:  # noqa: BLE001  every error leaves in one form
             return self._error_response(error, request_id)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from aiohttp import web
 from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
@@ -194,4 +195,20 @@ async def test_a_client_that_leaves_before_its_body_is_complete_is_no_error_of_o
     assert counters is not None
     assert (counters.requests, counters.errors) == (1, 0)
     assert b'code="499"' in serving.metrics.render()
+    assert [(line["log_level"], line["status"]) for line in logs] == [("info", 499)]
+
+
+async def test_a_client_that_leaves_instead_of_sending_its_body_is_no_error_of_ours(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(request: web.BaseRequest) -> None:
+        raise ConnectionResetError("Cannot write to closing transport")
+
+    monkeypatch.setattr(serving.routes, "_ask_for_body", gone)
+    with capture_logs() as logs:
+        _, writer = await asyncio.open_connection(HOST, serving.port)
+        writer.write(f"POST /v2/models/{MODEL}/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n".encode())
+        await until(lambda: logs != [])
+        writer.close()
+        await writer.wait_closed()
     assert [(line["log_level"], line["status"]) for line in logs] == [("info", 499)]
