@@ -55,6 +55,9 @@ bench-controller-scale: setup ## The controller with 10,000 MLDeployments (fills
 .PHONY: bench-serving
 bench-serving: setup ## Model servers compared (needs an idle machine)
 	@bench/serving/run.sh
+.PHONY: soak-serving
+soak-serving: setup ## A million requests to one server: its memory must stay flat (10 minutes)
+	@bench/serving/run.sh soak
 
 ##@ Build
 .PHONY: setup images cluster-up cluster-down cluster-test manifests lock

@@ -2,6 +2,7 @@
 # Makes what the benchmark compares and runs it; arguments go to bench.py. Environments, model and results are kept in
 # AURORA_CACHE, so that a second run makes nothing.
 #   run.sh [--only NAME...] [--rounds N] [--seconds N]
+#   run.sh soak [--requests N]
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=hack/env.sh
@@ -17,7 +18,7 @@ mkdir -p "$environments" "$work"
 environment() {
   local folder=$environments/$1
   shift
-  rm -rf "$folder"
+  rm -rf "$folder" "$folder.part"
   uv venv -q --relocatable --python python3 "$folder.part"
   uv pip install -q --python "$folder.part/bin/python" "$@"
   mv "$folder.part" "$folder"
@@ -30,14 +31,17 @@ aurora_environment() {
   uv pip install -q --python "$environments/aurora/bin/python" --no-deps "$repository"
 }
 [[ -e $environments/aurora ]] || timed "environment of aurora" aurora_environment
-# Newer uvloop ends MLServer's worker at its start; newer certifi is asked for by a BentoML that cannot be installed.
-need mlserver mlserver==1.7.1 mlserver-sklearn==1.7.1 "scikit-learn==$scikit_learn" 'uvloop<0.22'
-need kserve kserve==0.21.0 joblib "scikit-learn==$scikit_learn"
-need bentoml bentoml==1.4.39 joblib "scikit-learn==$scikit_learn"
-
 unset PYTHONDONTWRITEBYTECODE # all of them start from bytecode, as they do in images
 cd "$repository"
 export PYTHONPATH=$repository:$repository/src
 [[ -e $work/done ]] || timed "the model that all serve" "$environments/aurora/bin/python" -m bench.serving.model "$work"
+if [[ ${1:-} == soak ]]; then
+  exec "$environments/aurora/bin/python" -m bench.serving.soak \
+    --work-dir "$work" --python "$environments/aurora/bin/python" "${@:2}"
+fi
+# Newer uvloop ends MLServer's worker at its start; newer certifi is asked for by a BentoML that cannot be installed.
+need mlserver mlserver==1.7.1 mlserver-sklearn==1.7.1 "scikit-learn==$scikit_learn" 'uvloop<0.22'
+need kserve kserve==0.21.0 joblib "scikit-learn==$scikit_learn"
+need bentoml bentoml==1.4.39 joblib "scikit-learn==$scikit_learn"
 exec "$environments/aurora/bin/python" -m bench.serving.bench \
   --work-dir "$work" --environments "$environments" --python "$environments/aurora/bin/python" "$@"
