@@ -1,6 +1,5 @@
 """ONNX graphs, answered by ONNX Runtime. A graph is data: loading one executes nothing that it brings along."""
 
-import ctypes
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,7 @@ class OnnxEngine:
         source = model if isinstance(model, bytes) else str(model)
         self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         self._outputs = [output.name for output in self._session.get_outputs()]
-        _return_freed_memory()
 
     def predict(self, features: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
         """As Engine.predict."""
         return dict(zip(self._outputs, self._session.run(None, {INPUT_TENSOR: features}), strict=True))
-
-
-def _return_freed_memory() -> None:
-    """Gives the parser's memory, several times the model, back to the system; only glibc keeps it and can be asked."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "malloc_trim"):
-        libc.malloc_trim(0)

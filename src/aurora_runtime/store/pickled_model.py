@@ -7,13 +7,16 @@ whoever wrote the pickle. ``joblib.load`` reads these files too. They are plain 
 """
 
 import importlib
-import io
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.pipeline import Pipeline
 
 from aurora_runtime.store.descriptor import LABEL, PREDICTION, PROBABILITIES, Task
 from aurora_runtime.store.errors import UnsafeModel
@@ -81,17 +84,35 @@ def dump(estimator: Any) -> bytes:
     return pickle.dumps(estimator, protocol=_PROTOCOL)
 
 
-def load(data: bytes, *, path: Path) -> Any:
-    """The estimator in ``data``, whose digest the caller has checked; ``path`` is named in errors.
+def load(file: BinaryIO, *, path: Path) -> Any:
+    """The estimator in ``file``, whose digest the caller has checked; ``path`` is named in errors.
 
     Raises UnsafeModel when the pickle names anything outside the allow-list.
     """
-    return _AllowListUnpickler(data, path).load()
+    return _AllowListUnpickler(file, path).load()
+
+
+def use_one_core(model: Any) -> None:
+    """For good: several jobs add up trees in any order, and cost a server milliseconds per request."""
+    for part in _parts(model):
+        if part.get_params(deep=False).get("n_jobs") not in {None, 1}:
+            part.set_params(n_jobs=1)
+
+
+def _parts(model: Any) -> Iterator[Any]:
+    """The estimators that a model is made of, fitted when the model is."""
+    if isinstance(model, TransformedTargetRegressor):
+        yield from _parts(getattr(model, "regressor_", model.regressor))
+    elif isinstance(model, Pipeline):
+        for _, step in model.steps:
+            yield from _parts(step)
+    elif isinstance(model, BaseEstimator):  # not a "passthrough"
+        yield model
 
 
 class _AllowListUnpickler(pickle.Unpickler):
-    def __init__(self, data: bytes, path: Path) -> None:
-        super().__init__(io.BytesIO(data))
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        super().__init__(file)
         self._path = path
 
     def find_class(self, module: str, name: str) -> Any:

@@ -1,6 +1,7 @@
 """From verified files to something that predicts."""
 
 from aurora_runtime.store.engine import Engine
+from aurora_runtime.store.memory import return_freed_memory
 from aurora_runtime.store.model_store import LocalModel
 
 
@@ -9,12 +10,24 @@ def load(local: LocalModel, *, threads: int = 1) -> Engine:
 
     Raises UnsafeModel when a pickle names code outside the allow-list.
     """
-    # Each format brings its own stack of some 20 to 100 MB: a server carries only the one that it needs.
-    if local.descriptor.format == "onnx":
-        from aurora_runtime.store.onnx_engine import OnnxEngine  # noqa: PLC0415
+    engine = _onnx(local, threads) if local.descriptor.format == "onnx" else _estimator(local)
+    return_freed_memory()
+    return engine
 
-        return OnnxEngine(local.model_file, threads=threads)
+
+# Each format brings its own stack of some 20 to 100 MB: a server carries only the one that it needs.
+
+
+def _onnx(local: LocalModel, threads: int) -> Engine:
+    from aurora_runtime.store.onnx_engine import OnnxEngine  # noqa: PLC0415
+
+    return OnnxEngine(local.model_file, threads=threads)
+
+
+def _estimator(local: LocalModel) -> Engine:
     from aurora_runtime.store import pickled_model  # noqa: PLC0415
 
-    estimator = pickled_model.load(local.model_file.read_bytes(), path=local.model_file)
+    with local.model_file.open("rb") as file:
+        estimator = pickled_model.load(file, path=local.model_file)
+    pickled_model.use_one_core(estimator)
     return pickled_model.EstimatorEngine(estimator, task=local.descriptor.task)

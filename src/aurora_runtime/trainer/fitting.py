@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from aurora_runtime.store.pickled_model import use_one_core
 from aurora_runtime.trainer.algorithms import Estimator
-from aurora_runtime.trainer.pipeline import core_of, use_one_core
+from aurora_runtime.trainer.pipeline import core_of
 
 _STEPS: Final = 10
 

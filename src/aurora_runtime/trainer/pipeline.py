@@ -30,10 +30,3 @@ def core_of(model: Any) -> Any:
     if isinstance(model, TransformedTargetRegressor):
         model = getattr(model, "regressor_", model.regressor)
     return model.steps[-1][1] if isinstance(model, Pipeline) else model
-
-
-def use_one_core(model: Any) -> None:
-    """Before answers count: several jobs add up trees in any order, and cost a server milliseconds per request."""
-    core = core_of(model)
-    if "n_jobs" in core.get_params(deep=False):
-        core.set_params(n_jobs=1)

@@ -1,5 +1,6 @@
 """A fitted model → the bytes that are stored: an ONNX graph when it answers as the model does, else a pickle."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -47,6 +48,6 @@ def _pickled(
     model: Any, task: Task, features: NDArray[np.float64], expected: Answers, *, reason: str
 ) -> SerializedModel:
     data = pickled_model.dump(model)
-    loaded = pickled_model.load(data, path=Path(_FILE_NAMES["joblib"]))
+    loaded = pickled_model.load(io.BytesIO(data), path=Path(_FILE_NAMES["joblib"]))
     parity = compare(expected, answers_of_engine(EstimatorEngine(loaded, task=task), features), TOLERANCES[task])
     return SerializedModel(format="joblib", data=data, parity=parity, joblib_reason=reason)

@@ -73,7 +73,7 @@ class Payload:
 def test_every_estimator_comes_back_with_the_same_answers(estimator: Any) -> None:
     features, target = rows()
     fitted = make_pipeline(StandardScaler(), estimator).fit(features, target)
-    loaded = pickled_model.load(pickled_model.dump(fitted), path=PATH)
+    loaded = pickled_model.load(io.BytesIO(pickled_model.dump(fitted)), path=PATH)
     np.testing.assert_array_equal(loaded.predict(features), fitted.predict(features))
 
 
@@ -104,7 +104,7 @@ def test_nothing_outside_the_allow_list_is_reached(
     data = pickle.dumps(payload)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UnsafeModel) as refusal:
-        pickled_model.load(data, path=PATH)
+        pickled_model.load(io.BytesIO(data), path=PATH)
     assert str(PATH) in str(refusal.value)
     assert not any(tmp_path.iterdir())
 
@@ -113,7 +113,7 @@ def test_what_joblib_dumps_is_refused_because_it_would_unpickle_on_its_own(tmp_p
     buffer = io.BytesIO()
     joblib.dump(np.array([Payload(os.system, f"touch {tmp_path}/EXECUTED")], dtype=object), buffer)
     with pytest.raises(UnsafeModel, match="joblib"):
-        pickled_model.load(buffer.getvalue(), path=PATH)
+        pickled_model.load(io.BytesIO(buffer.getvalue()), path=PATH)
     assert not any(tmp_path.iterdir())
 
 
@@ -135,7 +135,7 @@ def test_a_name_that_is_not_a_class_defined_there_is_refused(module: str, name: 
     data += b"\x93."
     pickletools.dis(data, out=io.StringIO())
     with pytest.raises(UnsafeModel, match="outside the allow-list"):
-        pickled_model.load(data, path=PATH)
+        pickled_model.load(io.BytesIO(data), path=PATH)
 
 
 def test_an_engine_gives_predictions_as_float64() -> None:

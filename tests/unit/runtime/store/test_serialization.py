@@ -6,9 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from aurora_runtime.store import pickled_model
+from aurora_runtime.store import pickled_model, serialization
 from aurora_runtime.store.errors import UnsafeModel
 from aurora_runtime.store.model_store import LocalModel, ModelStore
 from aurora_runtime.store.serialization import load
@@ -34,6 +38,25 @@ def test_either_format_predicts(tmp_path: Path, stored_format: str) -> None:
     data = to_onnx(fitted()) if stored_format == "onnx" else pickled_model.dump(fitted())
     answers = load(fetched(tmp_path, data, stored_format)).predict(FEATURES)
     np.testing.assert_allclose(answers["prediction"], [4.0, 7.0, 13.0])
+
+
+@pytest.mark.parametrize("stored_format", ["onnx", "joblib"])
+def test_what_loading_freed_goes_back_to_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored_format: str
+) -> None:
+    returned = []
+    monkeypatch.setattr(serialization, "return_freed_memory", lambda: returned.append(stored_format))
+    data = to_onnx(fitted()) if stored_format == "onnx" else pickled_model.dump(fitted())
+    load(fetched(tmp_path, data, stored_format))
+    assert returned == [stored_format]
+
+
+def test_a_loaded_estimator_uses_one_core_whatever_it_was_fitted_with() -> None:
+    forest = RandomForestRegressor(n_estimators=2, n_jobs=4)
+    model = TransformedTargetRegressor(make_pipeline(StandardScaler(), forest), transformer=StandardScaler())
+    model.fit(FEATURES, FEATURES[:, 0])
+    pickled_model.use_one_core(model)
+    assert model.regressor_.steps[-1][1].n_jobs == 1
 
 
 def test_a_pickle_with_the_right_digest_is_still_not_trusted(tmp_path: Path) -> None:
