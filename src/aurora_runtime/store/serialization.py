@@ -1,5 +1,7 @@
 """From verified files to something that predicts."""
 
+import numpy as np
+
 from aurora_runtime.store.engine import Engine
 from aurora_runtime.store.memory import return_freed_memory
 from aurora_runtime.store.model_store import LocalModel
@@ -26,8 +28,10 @@ def _onnx(local: LocalModel, threads: int) -> Engine:
 
 def _estimator(local: LocalModel) -> Engine:
     from aurora_runtime.store import pickled_model  # noqa: PLC0415
+    from aurora_runtime.store.direct_engine import engine_of  # noqa: PLC0415
 
     with local.model_file.open("rb") as file:
         estimator = pickled_model.load(file, path=local.model_file)
     pickled_model.use_one_core(estimator)
-    return pickled_model.EstimatorEngine(estimator, task=local.descriptor.task)
+    examples = np.array(local.descriptor.golden_rows.inputs, dtype=np.float64)
+    return engine_of(estimator, task=local.descriptor.task, examples=examples)

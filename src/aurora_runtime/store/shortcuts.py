@@ -1,0 +1,295 @@
+"""What fitted scikit-learn estimators compute, without what they do around it on every call.
+
+``predict`` of a forest of 100 trees starts a joblib pool and checks its input once more in every tree: 12 ms for a row
+whose way through all the trees takes half a millisecond. A shortcut reads the same trees and coefficients and does the
+same operations in the same order and type, so its answers have the same bits. Only exact types are known: a subclass
+may compute anything. Whoever uses a shortcut compares it with ``predict`` first, see direct_engine.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.ensemble._gradient_boosting import predict_stages
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from aurora_runtime.store.descriptor import LABEL, PREDICTION, PROBABILITIES
+
+Rows = NDArray[np.float64]
+Answers = dict[str, NDArray[Any]]
+Shortcut = Callable[[Rows], Answers]
+"""Answers as Engine.predict gives them. Raises OutOfRange."""
+
+
+class OutOfRange(Exception):
+    """A value overflows on the way to the estimator, which would refuse it in its own words."""
+
+
+def shortcut_of(estimator: Any) -> Shortcut | None:
+    """None where none is known for the estimator, a part of it, or an option of it."""
+    if type(estimator) is Pipeline:
+        return _pipeline(estimator)
+    if type(estimator) is TransformedTargetRegressor:
+        return _with_target(estimator)
+    maker = _MAKERS.get(type(estimator))
+    return maker(estimator) if maker is not None else None
+
+
+# -- around an estimator
+
+
+def _pipeline(pipeline: Any) -> Shortcut | None:
+    last = shortcut_of(pipeline.steps[-1][1])
+    if last is None:
+        return None
+    transforms = [_transform(step) for _, step in pipeline.steps[:-1] if step not in {None, "passthrough"}]
+
+    def answer(rows: Rows) -> Answers:
+        for transform in transforms:
+            rows = _finite(transform(rows))
+        return last(rows)
+
+    return answer
+
+
+def _transform(transformer: Any) -> Callable[[Rows], Rows]:
+    if type(transformer) is not StandardScaler:
+        plain: Callable[[Rows], Rows] = transformer.transform
+        return plain
+    mean = transformer.mean_ if transformer.with_mean else None
+    scale = transformer.scale_ if transformer.with_std else None
+
+    def standardize(rows: Rows) -> Rows:
+        if mean is not None:
+            rows = rows - mean
+        return rows if scale is None else rows / scale
+
+    return standardize
+
+
+def _with_target(model: Any) -> Shortcut | None:
+    """A regressor whose target was standardised."""
+    inner, scaler = shortcut_of(model.regressor_), model.transformer_
+    if inner is None or type(scaler) is not StandardScaler or not (scaler.with_mean and scaler.with_std):
+        return None
+
+    def answer(rows: Rows) -> Answers:
+        predicted = inner(rows)[PREDICTION] * scaler.scale_
+        predicted += scaler.mean_
+        return {PREDICTION: predicted}
+
+    return answer
+
+
+# -- trees: a leaf's values are (nodes, outputs, values), and a row's leaf is found in C
+
+
+def _leaves(fitted: Any) -> Callable[[NDArray[np.float32]], NDArray[np.intp]]:
+    apply: Callable[[NDArray[np.float32]], NDArray[np.intp]] = fitted.tree_.apply
+    return apply
+
+
+def _tree_regressor(tree: Any) -> Shortcut | None:
+    if tree.n_outputs_ != 1:
+        return None
+    leaves, values = _leaves(tree), tree.tree_.value[:, 0, 0]
+    return lambda rows: {PREDICTION: values[leaves(_as_float32(rows))]}
+
+
+def _tree_classifier(tree: Any) -> Shortcut | None:
+    if tree.n_outputs_ != 1:
+        return None
+    leaves, values = _leaves(tree), tree.tree_.value[:, 0, :]
+    return lambda rows: _most_likely(tree.classes_, values[leaves(_as_float32(rows))])
+
+
+def _forest_regressor(forest: Any) -> Shortcut | None:
+    if forest.n_outputs_ != 1:
+        return None
+    trees = [(_leaves(fitted), fitted.tree_.value[:, 0, 0]) for fitted in forest.estimators_]
+    return lambda rows: {PREDICTION: _mean(trees, rows, shape=(len(rows),))}
+
+
+def _forest_classifier(forest: Any) -> Shortcut | None:
+    if forest.n_outputs_ != 1:
+        return None
+    trees = [(_leaves(fitted), fitted.tree_.value[:, 0, :]) for fitted in forest.estimators_]
+    return lambda rows: _most_likely(forest.classes_, _mean(trees, rows, shape=(len(rows), len(forest.classes_))))
+
+
+def _mean(trees: list[tuple[Any, NDArray[np.float64]]], rows: Rows, *, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    rounded = _as_float32(rows)
+    total = np.zeros(shape)
+    for leaves, values in trees:
+        total += values[leaves(rounded)]
+    total /= len(trees)
+    return total
+
+
+def _boosted_regressor(boosted: Any) -> Shortcut | None:
+    raw = _boosted(boosted)
+    return None if raw is None else lambda rows: {PREDICTION: raw(rows).ravel()}
+
+
+def _boosted_classifier(boosted: Any) -> Shortcut | None:
+    raw = _boosted(boosted)
+    if raw is None:
+        return None
+
+    def answer(rows: Rows) -> Answers:
+        scores = _flat(raw(rows))
+        second = scores >= 0 if scores.ndim == 1 else None
+        return {
+            LABEL: boosted.classes_[np.argmax(scores, axis=1) if second is None else second.astype(int)],
+            PROBABILITIES: boosted._loss.predict_proba(scores),  # noqa: SLF001  the link is public nowhere
+        }
+
+    return answer
+
+
+def _boosted(boosted: Any) -> Callable[[Rows], NDArray[np.float64]] | None:
+    """Raw scores, (rows, classes or 1)."""
+    if boosted.init not in {None, "zero"}:
+        return None  # an estimator whose start differs by row
+    any_row = np.zeros((1, boosted.n_features_in_), dtype=np.float32)
+    start = np.asarray(boosted._raw_predict_init(any_row), dtype=np.float64)  # noqa: SLF001  public nowhere
+
+    def raw(rows: Rows) -> NDArray[np.float64]:
+        scores = np.repeat(start, len(rows), axis=0)
+        predict_stages(boosted.estimators_, _as_float32(rows), boosted.learning_rate, scores)
+        return scores
+
+    return raw
+
+
+def _hist_regressor(boosted: Any) -> Shortcut | None:
+    raw = _hist_boosted(boosted)
+    if raw is None:
+        return None
+    inverse = boosted._loss.link.inverse  # noqa: SLF001  the link is public nowhere
+    return lambda rows: {PREDICTION: inverse(raw(rows).ravel())}
+
+
+def _hist_classifier(boosted: Any) -> Shortcut | None:
+    raw = _hist_boosted(boosted)
+    if raw is None:
+        return None
+
+    def answer(rows: Rows) -> Answers:
+        scores = raw(rows)
+        index = (scores.ravel() > 0).astype(int) if scores.shape[1] == 1 else np.argmax(scores, axis=1)
+        probabilities = boosted._loss.predict_proba(scores)  # noqa: SLF001  the link is public nowhere
+        return {LABEL: boosted.classes_[index], PROBABILITIES: probabilities}
+
+    return answer
+
+
+def _hist_boosted(boosted: Any) -> Callable[[Rows], NDArray[np.float64]] | None:
+    """Raw scores, (rows, classes or 1). It compares float64 rows as they are."""
+    if boosted.is_categorical_ is not None:
+        return None  # categories are encoded first
+    bitsets, index = boosted._bin_mapper.make_known_categories_bitsets()  # noqa: SLF001  the trees are public nowhere
+    start = boosted._baseline_prediction  # noqa: SLF001  as above
+    rounds = [[tree.predict for tree in of_round] for of_round in boosted._predictors]  # noqa: SLF001  as above
+
+    def raw(rows: Rows) -> NDArray[np.float64]:
+        scores = np.zeros((len(rows), boosted.n_trees_per_iteration_), dtype=start.dtype, order="F")
+        scores += start
+        for of_round in rounds:
+            for target, predict in enumerate(of_round):
+                scores[:, target] += predict(rows, known_cat_bitsets=bitsets, f_idx_map=index, n_threads=1)
+        return scores
+
+    return raw
+
+
+# -- linear models
+
+
+def _linear_regressor(linear: Any) -> Shortcut | None:
+    if linear.coef_.ndim != 1:
+        return None
+    return lambda rows: {PREDICTION: rows @ linear.coef_ + linear.intercept_}
+
+
+def _ridge_classifier(ridge: Any) -> Shortcut:
+    return lambda rows: {LABEL: _highest(ridge.classes_, _scores(ridge, rows))}
+
+
+def _logistic_regression(logistic: Any) -> Shortcut:
+    def answer(rows: Rows) -> Answers:
+        scores = _scores(logistic, rows)
+        label = _highest(logistic.classes_, scores)
+        if scores.ndim == 1:
+            second = expit(scores)
+            return {LABEL: label, PROBABILITIES: np.stack([1 - second, second], axis=1)}
+        shares = np.exp(scores - scores.max(axis=1).reshape(-1, 1))
+        shares /= shares.sum(axis=1).reshape(-1, 1)
+        return {LABEL: label, PROBABILITIES: shares}
+
+    return answer
+
+
+def _scores(linear: Any, rows: Rows) -> NDArray[np.float64]:
+    scores: NDArray[np.float64] = rows @ linear.coef_.T + linear.intercept_
+    return _flat(scores)
+
+
+def _highest(classes: NDArray[Any], scores: NDArray[np.float64]) -> NDArray[Any]:
+    return classes.take((scores > 0).astype(int) if scores.ndim == 1 else np.argmax(scores, axis=1))
+
+
+# -- what they share
+
+
+def _most_likely(classes: NDArray[Any], shares: NDArray[np.float64]) -> Answers:
+    return {LABEL: classes.take(np.argmax(shares, axis=1)), PROBABILITIES: shares}
+
+
+def _flat(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Two classes have one score."""
+    return scores.ravel() if scores.ndim == 2 and scores.shape[1] == 1 else scores
+
+
+def _as_float32(rows: Rows) -> NDArray[np.float32]:
+    return _finite(np.ascontiguousarray(rows, dtype=np.float32))
+
+
+def _finite(rows: NDArray[Any]) -> NDArray[Any]:
+    if not np.isfinite(rows).all():
+        raise OutOfRange
+    return rows
+
+
+_MAKERS: Final[dict[type[Any], Callable[[Any], Shortcut | None]]] = {
+    DecisionTreeRegressor: _tree_regressor,
+    DecisionTreeClassifier: _tree_classifier,
+    RandomForestRegressor: _forest_regressor,
+    RandomForestClassifier: _forest_classifier,
+    ExtraTreesRegressor: _forest_regressor,
+    ExtraTreesClassifier: _forest_classifier,
+    GradientBoostingRegressor: _boosted_regressor,
+    GradientBoostingClassifier: _boosted_classifier,
+    HistGradientBoostingRegressor: _hist_regressor,
+    HistGradientBoostingClassifier: _hist_classifier,
+    LinearRegression: _linear_regressor,
+    Ridge: _linear_regressor,
+    RidgeClassifier: _ridge_classifier,
+    LogisticRegression: _logistic_regression,
+}
