@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -144,26 +145,37 @@ class Running:
         return total / 1024
 
     def _tree(self) -> list[int]:
-        """Processes of the server's session: it was started in one of its own."""
-        found = []
+        """The server's process, its session, and whatever descends from them: some start sessions of their own."""
+        parents, sessions = {}, {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):
-                    session = (entry / "stat").read_text().rpartition(")")[2].split()[3]
-                    if int(session) == self.process.pid:
-                        found.append(int(entry.name))
-        return found
+                    fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                    parents[int(entry.name)], sessions[int(entry.name)] = int(fields[1]), int(fields[3])
+        tree = [pid for pid, session in sessions.items() if session == self.process.pid]
+        for pid in tree:
+            tree += [child for child, parent in parents.items() if parent == pid and child not in tree]
+        return tree
+
+    def end(self) -> None:
+        """Ends all of it, also what does not end by itself."""
+        pids = self._tree()
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(10)
 
 
 @contextlib.contextmanager
 def running(server: Server, log: Path) -> Iterator[Running]:
-    """Ended with all it started."""
+    """Ended with all it started. Raises Failed when somebody else listens on its port."""
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", server.port)) == 0:
+            raise Failed(f"port {server.port} is taken, perhaps by a server of an earlier run")
     started = Running(server, log)
     try:
         yield started
     finally:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(started.process.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                started.process.wait(10)
+        started.end()
