@@ -1,0 +1,105 @@
+"""One control plane for all fault tests, and one event loop, in which proxy, players and most controllers run."""
+
+import asyncio
+import logging
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import structlog
+
+from aurora_controller.kube.client import KubeClient
+from aurora_controller.kube.meta import LEASE
+from tests.faults.control_plane import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CRD, NAMESPACE, ControlPlane, binaries
+from tests.faults.mirror import MIRRORED, Mirror
+from tests.faults.players import Players
+from tests.faults.proxy import Proxy
+from tests.faults.scenarios import Stage
+
+SEED = int(os.environ.get("AURORA_FAULT_SEED") or random.SystemRandom().randrange(2**32))
+
+
+def pytest_report_header() -> str:
+    return f"AURORA_FAULT_SEED={SEED}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/faults" in item.path.as_posix() and isinstance(item, pytest.Function):
+            if asyncio.iscoroutinefunction(item.function):
+                item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet_logs() -> Iterator[None]:
+    """What a fault makes the controller warn of is no news here."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def dice(request: pytest.FixtureRequest) -> random.Random:
+    """Its own for each test, so that one test alone rolls what it rolled among all."""
+    return random.Random(f"{SEED} {request.node.name}")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def plane() -> AsyncIterator[ControlPlane]:
+    if not (binaries() / "kube-apiserver").exists():
+        pytest.fail(f"no kube-apiserver in {binaries()}; build it: hack/cluster/binaries.sh kubernetes")
+    folder = Path(tempfile.mkdtemp(prefix="aurora-faults-"))
+    plane = ControlPlane(folder)
+    try:
+        await plane.start()
+        yield plane
+    finally:
+        plane.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def client(plane: ControlPlane) -> AsyncIterator[KubeClient]:
+    """An administrator whom no fault meets."""
+    async with plane.open_rest() as rest:
+        yield KubeClient(rest, kinds=[*MIRRORED, NAMESPACE, CRD, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, LEASE])
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def mirror(plane: ControlPlane, client: KubeClient) -> AsyncIterator[Mirror]:
+    mirror = Mirror(plane)
+    task = asyncio.create_task(mirror.run())
+    yield mirror
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def players(mirror: Mirror, client: KubeClient) -> AsyncIterator[Players]:
+    players = Players(mirror, client)
+    task = asyncio.create_task(players.run())
+    yield players
+    assert not task.done(), task
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def proxy(plane: ControlPlane) -> AsyncIterator[Proxy]:
+    async with Proxy(plane) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def open_stage(client: KubeClient, mirror: Mirror, players: Players) -> Callable[[str], Awaitable[Stage]]:
+    return lambda title: Stage.open(client, mirror, players, title)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stage(open_stage: Callable[[str], Awaitable[Stage]]) -> Stage:
+    return await open_stage("one")

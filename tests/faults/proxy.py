@@ -1,0 +1,251 @@
+"""A reverse proxy between controllers and the API server that obeys rules and keeps a log of every write.
+
+Each controller gets a ``Door`` of its own, so that the log tells who wrote. A door that is shut lets nothing through in
+either direction from that moment on: to the cluster, whoever stood behind it has died.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+import aiohttp
+import orjson
+from aiohttp import web
+
+from tests.faults.control_plane import CONTROLLER_TOKEN, ControlPlane
+from tests.faults.rules import Answer, Break, Call, Delay, Edit, Hang, Lines, LoseAnswer, Refuse, RuleBook, call_of
+
+_PASSED_ON: Final = ("Accept", "Content-Type", "User-Agent")
+
+
+@dataclass(kw_only=True)
+class Write:
+    """One mutating request as the proxy saw it. ``status`` is None when the server never heard of it."""
+
+    number: int
+    door: str
+    call: Call
+    body: Any
+    began: float
+    status: int | None = None
+    ended: float | None = None
+    answer: Any = None
+    """The object that came back, perhaps only to the proxy."""
+
+    @property
+    def is_done(self) -> bool:
+        return self.status is not None and self.status < 300
+
+    @property
+    def version(self) -> str:
+        metadata = self.answer.get("metadata") if isinstance(self.answer, dict) else None
+        return str((metadata or {}).get("resourceVersion", ""))
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.door} {self.call} → {self.status}"
+
+
+@dataclass(kw_only=True)
+class Door:
+    """``rules`` meet the requests of this door alone."""
+
+    name: str
+    url: str = ""
+    is_shut: bool = False
+    token: str | None = CONTROLLER_TOKEN
+    """What the server is shown; None passes on what the controller sends."""
+    rules: RuleBook = field(default_factory=RuleBook)
+    open_watches: dict[str, int] = field(default_factory=dict)
+    """By resource."""
+    requests: list[tuple[float, Call]] = field(default_factory=list)
+    _transports: set[asyncio.Transport] = field(default_factory=set)
+    killed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def shut(self) -> None:
+        """From here on nobody hears of whoever uses it."""
+        self.is_shut = True
+        self.cut()
+        self.killed.set()
+
+    def cut(self) -> None:
+        """Breaks every open connection; new ones are welcome."""
+        for transport in list(self._transports):
+            transport.abort()
+
+
+class Proxy:
+    """Use it within one event loop. ``rules`` meet the requests of all doors."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+        self.rules = RuleBook()
+        self.writes: list[Write] = []
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._plane.ssl_context),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    @asynccontextmanager
+    async def door(self, name: str) -> AsyncIterator[Door]:
+        door = Door(name=name)
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            return await self._handle(door, request)
+
+        server = web.Server(handle, access_log=None, handler_cancellation=True)
+        runner = web.ServerRunner(server, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        door.url = f"http://{host}:{port}"
+        try:
+            yield door
+        finally:
+            door.cut()
+            await runner.cleanup()
+
+    def steps(self, namespace: str) -> list[Write]:
+        """Writes of reconciles there."""
+        return [write for write in self.writes if write.call.is_step and write.call.namespace == namespace]
+
+    async def _handle(self, door: Door, request: web.BaseRequest) -> web.StreamResponse:
+        transport = request.transport
+        if door.is_shut or transport is None:
+            return _broken(request)
+        door._transports.add(transport)
+        call = call_of(request.method, request.path, request.query, request.headers.get("Content-Type", ""))
+        body = await request.read()
+        door.requests.append((time.monotonic(), call))
+        write = self._note(door, call, body) if call.is_write else None
+        rule = door.rules.decide(call) or self.rules.decide(call)
+        action = rule.action if rule is not None else None
+        try:
+            match action:
+                case Delay(seconds=seconds):
+                    await asyncio.sleep(seconds)
+                case Hang():
+                    await asyncio.Event().wait()
+                case Answer():
+                    if write is not None:
+                        write.ended = time.monotonic()
+                    return web.Response(status=action.status, body=action.body, headers=action.headers)
+                case Refuse():
+                    if rule is not None and rule.kills:
+                        door.shut()
+                    return _broken(request)
+            if door.is_shut:
+                return _broken(request)
+            if call.verb == "watch":
+                edit = action.lines if isinstance(action, Edit) else None
+                return await self._stream(door, request, call, edit)
+            response = await self._forward(door, request, body, write)
+            if rule is not None and rule.kills:
+                if isinstance(action, LoseAnswer):
+                    door.shut()
+                else:
+                    asyncio.get_running_loop().call_later(0.005, door.shut)
+            return _broken(request) if isinstance(action, LoseAnswer) or door.is_shut else response
+        finally:
+            if write is not None and write.ended is None:
+                write.ended = time.monotonic()
+            door._transports.discard(transport)
+
+    def _note(self, door: Door, call: Call, body: bytes) -> Write:
+        content = orjson.loads(body) if body else None
+        if call.verb == "create" and not call.name and isinstance(content, dict):
+            call = Call(
+                verb=call.verb,
+                resource=call.resource,
+                namespace=call.namespace,
+                name=content["metadata"].get("name", ""),
+                subresource=call.subresource,
+            )
+        write = Write(number=len(self.writes) + 1, door=door.name, call=call, body=content, began=time.monotonic())
+        self.writes.append(write)
+        return write
+
+    def _headers(self, door: Door, request: web.BaseRequest) -> dict[str, str]:
+        headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+        authorization = request.headers.get("Authorization") if door.token is None else f"Bearer {door.token}"
+        return headers | ({"Authorization": authorization} if authorization else {})
+
+    async def _forward(
+        self, door: Door, request: web.BaseRequest, body: bytes, write: Write | None
+    ) -> web.StreamResponse:
+        url = self._plane.url + request.path_qs
+        try:
+            # Once it is on its way the server will perform it, whether or not anybody still listens.
+            status, headers, content = await asyncio.shield(
+                asyncio.ensure_future(self._exchange(request.method, url, self._headers(door, request), body, write))
+            )
+        except aiohttp.ClientError:
+            return _broken(request)
+        return web.Response(status=status, body=content, headers=headers)
+
+    async def _exchange(
+        self, method: str, url: str, headers: dict[str, str], body: bytes, write: Write | None
+    ) -> tuple[int, dict[str, str], bytes]:
+        async with self._session.request(method, url, data=body or None, headers=headers) as answer:
+            content = await answer.read()
+            if write is not None:
+                write.status, write.ended = answer.status, time.monotonic()
+                write.answer = orjson.loads(content) if content[:1] == b"{" else None
+            kept = {name: answer.headers[name] for name in ("Content-Type", "Retry-After") if name in answer.headers}
+            return answer.status, kept, content
+
+    async def _stream(
+        self, door: Door, request: web.BaseRequest, call: Call, edit: Any
+    ) -> web.StreamResponse:
+        url = self._plane.url + request.path_qs
+        try:
+            async with self._session.get(url, headers=self._headers(door, request)) as answer:
+                response = web.StreamResponse(status=answer.status)
+                response.content_type = answer.content_type
+                if answer.status != 200:
+                    response.content_length = len(content := await answer.read())
+                    await response.prepare(request)
+                    await response.write(content)
+                    return response
+                await response.prepare(request)
+                door.open_watches[call.resource] = door.open_watches.get(call.resource, 0) + 1
+                try:
+                    lines = lines_of(answer)
+                    async for line in lines if edit is None else edit(lines):
+                        if door.is_shut:
+                            return _broken(request)
+                        await response.write(line)
+                finally:
+                    door.open_watches[call.resource] -= 1
+                await response.write_eof()
+                return response
+        except (Break, aiohttp.ClientError, ConnectionError):
+            return _broken(request)
+
+
+async def lines_of(answer: aiohttp.ClientResponse) -> Lines:
+    rest = b""
+    async for chunk in answer.content.iter_any():
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line + b"\n"
+    if rest:
+        yield rest
+
+
+def _broken(request: web.BaseRequest) -> web.Response:
+    """The connection is reset; what is returned reaches nobody."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
