@@ -4,7 +4,6 @@ The processes are told to die with the one that started them, so a test run that
 """
 
 import asyncio
-import ctypes
 import os
 import re
 import signal
@@ -34,6 +33,7 @@ _TOKENS: Final = f"""\
 {CONTROLLER_TOKEN},{CONTROLLER},2,"system:serviceaccounts,system:serviceaccounts:aurora-system"
 {OTHER_TOKEN},{CONTROLLER},2,"system:serviceaccounts,system:serviceaccounts:aurora-system"
 """
+DIES_WITH_US: Final = ("setpriv", "--pdeathsig", "KILL")
 _START_SECONDS: Final = 90.0
 
 NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
@@ -72,7 +72,11 @@ class ControlPlane:
             "etcd",
             f"--data-dir={self._folder / 'etcd'}",
             *(f"--listen-client-urls={client}", f"--advertise-client-urls={client}"),
-            *(f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}"),
+            *(
+                f"--listen-peer-urls={peer}",
+                f"--initial-advertise-peer-urls={peer}",
+                f"--initial-cluster=default={peer}",
+            ),
             *("--unsafe-no-fsync", "--log-level=warn"),
         )
 
@@ -83,7 +87,11 @@ class ControlPlane:
             "kube-apiserver",
             f"--etcd-servers={self.etcd_url}",
             *("--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", f"--secure-port={self._secure_port}"),
-            *("--endpoint-reconciler-type=none", f"--cert-dir={self._folder}", "--service-cluster-ip-range=10.96.0.0/16"),
+            *(
+                "--endpoint-reconciler-type=none",
+                f"--cert-dir={self._folder}",
+                "--service-cluster-ip-range=10.96.0.0/16",
+            ),
             *(f"--token-auth-file={self._folder / 'tokens.csv'}", "--authorization-mode=RBAC"),
             "--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection",  # nobody here would play along
             *("--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={key}"),
@@ -118,7 +126,7 @@ class ControlPlane:
     def _launch(self, program: str, *arguments: str) -> None:
         with (self._folder / f"{program}.log").open("ab") as log:
             self._running[program] = subprocess.Popen(
-                [self._binaries / program, *arguments], stdout=log, stderr=log, preexec_fn=_die_with_parent
+                [*DIES_WITH_US, self._binaries / program, *arguments], stdout=log, stderr=log
             )
 
     async def _until_ready(self) -> None:
@@ -183,13 +191,18 @@ def rights() -> Sequence[tuple[Kind, Manifest]]:
         (CLUSTER_ROLE, role),
         (CLUSTER_ROLE_BINDING, binding),
         (CLUSTER_ROLE, {**role, "metadata": {"name": name}, "rules": [rule]}),
-        (CLUSTER_ROLE_BINDING, {**binding, "metadata": {"name": name}, "roleRef": {**binding["roleRef"], "name": name}}),
+        (
+            CLUSTER_ROLE_BINDING,
+            {**binding, "metadata": {"name": name}, "roleRef": {**binding["roleRef"], "name": name}},
+        ),
     ]
 
 
 def binaries() -> Path:
     """Where ``hack/cluster/binaries.sh kubernetes`` puts what it builds."""
-    cache = os.environ.get("AURORA_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "aurora"
+    cache = (
+        os.environ.get("AURORA_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "aurora"
+    )
     version = re.search(r"^KUBERNETES_VERSION=(\S+)", (ROOT / "hack/env.sh").read_text(), re.MULTILINE)
     assert version is not None
     return Path(cache) / "bin" / f"kubernetes-{version[1]}"
@@ -201,8 +214,3 @@ def free_ports(count: int) -> list[int]:
     for one in sockets:
         one.close()
     return ports
-
-
-def _die_with_parent() -> None:
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

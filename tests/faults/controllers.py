@@ -25,7 +25,7 @@ from aurora_controller.kube.clock import SystemClock
 from aurora_controller.kube.config import StaticConfig
 from aurora_controller.kube.manager import Manager
 from aurora_controller.settings import ControllerSettings
-from tests.faults.control_plane import CONTROLLER_TOKEN, ROOT, _die_with_parent
+from tests.faults.control_plane import CONTROLLER_TOKEN, DIES_WITH_US, ROOT
 from tests.faults.proxy import Door
 
 SHORT_LEASE = {"lease_seconds": 1.5, "renew_deadline_seconds": 1.0, "retry_seconds": 0.25}
@@ -53,7 +53,14 @@ async def controller(door: Door, namespace: str, **settings: Any) -> AsyncIterat
     """Killed at the end of the block, unless it was stopped within. What broke it meanwhile is raised there."""
     given = {"runtime_image": "runtime:1", "router_settle_seconds": 0, "leader_election": False, "concurrency": 4}
     made = ControllerSettings.model_validate(
-        {**given, "namespaces": (namespace,), "pod_namespace": namespace, "health_port": 0, "metrics_port": 0, **settings}
+        {
+            **given,
+            "namespaces": (namespace,),
+            "pod_namespace": namespace,
+            "health_port": 0,
+            "metrics_port": 0,
+            **settings,
+        }
     )
     stop = asyncio.Event()
     config = StaticConfig(door.url, authorization=f"Bearer {CONTROLLER_TOKEN}")
@@ -96,11 +103,10 @@ class ControllerProcess:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "aurora_controller"],
+                [*DIES_WITH_US, sys.executable, "-m", "aurora_controller"],
                 env=self._environment,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_die_with_parent,
             )
 
     @property

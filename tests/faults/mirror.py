@@ -87,6 +87,9 @@ class Mirror:
     def list(self, kind: Kind, namespace: str) -> Sequence[Manifest]:
         return [obj for key, obj in self._objects[kind].items() if key.namespace == namespace]
 
+    def all(self, kind: Kind) -> Sequence[Manifest]:
+        return list(self._objects[kind].values())
+
     def everything(self, namespace: str) -> Iterator[tuple[Kind, Manifest]]:
         for kind in MIRRORED:
             for obj in self.list(kind, namespace):

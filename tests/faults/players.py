@@ -29,6 +29,7 @@ from aurora_controller.kube.meta import (
 )
 from aurora_runtime.contract import EXIT_CODES, TRAINING_TASK_VARIABLE, Outcome, TrainingReport, TrainingTask
 from tests.faults.mirror import MIRRORED, Mirror, status_of
+from tests.faults.pod_servers import PodServers
 from tests.unit.builders import an_owner_reference
 from tests.unit.controller.training.world import facts_of
 
@@ -46,6 +47,7 @@ class Players:
         self._held: set[str] = set()
         self._wake = asyncio.Event()
         self._failing_jobs: dict[str, int] = {}
+        self._servers = PodServers()
         mirror.on_change(self._mark)
 
     def hold(self, namespace: str) -> None:
@@ -65,6 +67,7 @@ class Players:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
+                await self._servers.keep({uid_of(pod) for pod in self._mirror.all(POD)})
                 for namespace in self._dirty - self._held:
                     if (task := acting.get(namespace)) is not None and not task.done():
                         task.add_done_callback(lambda _: self._wake.set())
@@ -143,7 +146,9 @@ class Players:
             await self._patch_status(JOB, job, ended(job, succeeded=phase == "Succeeded"))
 
     async def _end_trainer(self, job: Manifest, pod: Manifest, trainer: str) -> None:
-        variables = {item["name"]: item.get("value", "") for item in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+        variables = {
+            item["name"]: item.get("value", "") for item in job["spec"]["template"]["spec"]["containers"][0]["env"]
+        }
         task = TrainingTask.model_validate_json(variables[TRAINING_TASK_VARIABLE])
         namespace = key_of(job).namespace
         outcome = Outcome.SUCCEEDED
@@ -185,7 +190,7 @@ class Players:
                 await self._client.create(POD, pod_of(workload, place, DEPLOYMENT))
         for pod in mine:
             if status_of(pod).get("phase") == "Pending":
-                await self._patch_status(POD, pod, served(pod))
+                await self._patch_status(POD, pod, served(pod, await self._servers.start(pod)))
         ready = sum(is_ready(pod) for pod in mine)
         counts = {
             "observedGeneration": workload["metadata"]["generation"],
@@ -205,7 +210,9 @@ class Players:
         for name, service in services.items():
             selector = service["spec"].get("selector") or {}
             pods = [
-                pod for pod in self._mirror.list(POD, namespace) if selector and selector.items() <= labels_of(pod).items()
+                pod
+                for pod in self._mirror.list(POD, namespace)
+                if selector and selector.items() <= labels_of(pod).items()
             ]
             wanted = [endpoint(pod) for pod in pods if status_of(pod).get("podIP")]
             existing = self._mirror.get(ENDPOINT_SLICE, namespace, f"{name}-slice")
@@ -242,14 +249,14 @@ def pod_of(parent: Manifest, name: str, kind: Kind) -> Manifest:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
 
 
-def served(pod: Manifest) -> Manifest:
+def served(pod: Manifest, address: str) -> Manifest:
     """Status of a serving pod that has just become ready."""
     names = [one["name"] for one in pod["spec"]["containers"]]
     states = [container(name, {"running": {"startedAt": now()}}, ready=True) for name in names]
     return {
         "phase": "Running",
-        "podIP": "127.0.0.1",
-        "podIPs": [{"ip": "127.0.0.1"}],
+        "podIP": address,
+        "podIPs": [{"ip": address}],
         "startTime": now(),
         "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": now()}],
         "containerStatuses": states,

@@ -16,7 +16,20 @@ import orjson
 from aiohttp import web
 
 from tests.faults.control_plane import CONTROLLER_TOKEN, ControlPlane
-from tests.faults.rules import Answer, Break, Call, Delay, Edit, Hang, Lines, LoseAnswer, Refuse, RuleBook, call_of
+from tests.faults.rules import (
+    Answer,
+    Break,
+    Call,
+    Delay,
+    Edit,
+    Hang,
+    Lines,
+    LoseAnswer,
+    Refuse,
+    Rule,
+    RuleBook,
+    call_of,
+)
 
 _PASSED_ON: Final = ("Accept", "Content-Type", "User-Agent")
 
@@ -61,7 +74,7 @@ class Door:
     open_watches: dict[str, int] = field(default_factory=dict)
     """By resource."""
     requests: list[tuple[float, Call]] = field(default_factory=list)
-    _transports: set[asyncio.Transport] = field(default_factory=set)
+    transports: set[asyncio.Transport] = field(default_factory=set)
     killed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def shut(self) -> None:
@@ -72,7 +85,7 @@ class Door:
 
     def cut(self) -> None:
         """Breaks every open connection; new ones are welcome."""
-        for transport in list(self._transports):
+        for transport in list(self.transports):
             transport.abort()
 
 
@@ -124,43 +137,52 @@ class Proxy:
         transport = request.transport
         if door.is_shut or transport is None:
             return _broken(request)
-        door._transports.add(transport)
+        door.transports.add(transport)
         call = call_of(request.method, request.path, request.query, request.headers.get("Content-Type", ""))
         body = await request.read()
         door.requests.append((time.monotonic(), call))
         write = self._note(door, call, body) if call.is_write else None
         rule = door.rules.decide(call) or self.rules.decide(call)
-        action = rule.action if rule is not None else None
         try:
-            match action:
-                case Delay(seconds=seconds):
-                    await asyncio.sleep(seconds)
-                case Hang():
-                    await asyncio.Event().wait()
-                case Answer():
-                    if write is not None:
-                        write.ended = time.monotonic()
-                    return web.Response(status=action.status, body=action.body, headers=action.headers)
-                case Refuse():
-                    if rule is not None and rule.kills:
-                        door.shut()
-                    return _broken(request)
-            if door.is_shut:
-                return _broken(request)
+            answer = await self._before(door, request, rule)
+            if answer is not None:
+                return answer
             if call.verb == "watch":
-                edit = action.lines if isinstance(action, Edit) else None
-                return await self._stream(door, request, call, edit)
+                action = rule.action if rule is not None else None
+                return await self._stream(door, request, call, action.lines if isinstance(action, Edit) else None)
             response = await self._forward(door, request, body, write)
-            if rule is not None and rule.kills:
-                if isinstance(action, LoseAnswer):
-                    door.shut()
-                else:
-                    asyncio.get_running_loop().call_later(0.005, door.shut)
-            return _broken(request) if isinstance(action, LoseAnswer) or door.is_shut else response
+            return self._after(door, request, rule, response)
         finally:
             if write is not None and write.ended is None:
                 write.ended = time.monotonic()
-            door._transports.discard(transport)
+            door.transports.discard(transport)
+
+    async def _before(self, door: Door, request: web.BaseRequest, rule: Rule | None) -> web.StreamResponse | None:
+        """What is answered instead of the server, if anything."""
+        match rule.action if rule is not None else None:
+            case Delay(seconds=seconds):
+                await asyncio.sleep(seconds)
+            case Hang():
+                await asyncio.Event().wait()
+            case Answer(status=status, body=body, headers=headers):
+                return web.Response(status=status, body=body, headers=headers)
+            case Refuse():
+                if rule is not None and rule.kills:
+                    door.shut()
+                return _broken(request)
+        return _broken(request) if door.is_shut else None
+
+    def _after(
+        self, door: Door, request: web.BaseRequest, rule: Rule | None, response: web.StreamResponse
+    ) -> web.StreamResponse:
+        loses = rule is not None and isinstance(rule.action, LoseAnswer)
+        if rule is not None and rule.kills:
+            if loses:
+                door.shut()
+            else:
+                # As soon as the answer has arrived.
+                asyncio.get_running_loop().call_later(0.005, door.shut)
+        return _broken(request) if loses or door.is_shut else response
 
     def _note(self, door: Door, call: Call, body: bytes) -> Write:
         content = orjson.loads(body) if body else None
@@ -205,9 +227,7 @@ class Proxy:
             kept = {name: answer.headers[name] for name in ("Content-Type", "Retry-After") if name in answer.headers}
             return answer.status, kept, content
 
-    async def _stream(
-        self, door: Door, request: web.BaseRequest, call: Call, edit: Any
-    ) -> web.StreamResponse:
+    async def _stream(self, door: Door, request: web.BaseRequest, call: Call, edit: Any) -> web.StreamResponse:
         url = self._plane.url + request.path_qs
         try:
             async with self._session.get(url, headers=self._headers(door, request)) as answer:

@@ -5,15 +5,23 @@ come of it. The same steps run with and without faults, and the ends are compare
 """
 
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aurora_controller.api import labels
+from aurora_controller.api.labels import GROUP
 from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB
 from aurora_controller.kube.client import KubeClient
-from aurora_controller.kube.errors import ApiError
-from aurora_controller.kube.meta import DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM, SECRET, Kind, Manifest, ObjectKey, uid_of
+from aurora_controller.kube.meta import (
+    DEPLOYMENT,
+    JOB,
+    PERSISTENT_VOLUME_CLAIM,
+    SECRET,
+    Kind,
+    Manifest,
+    ObjectKey,
+    uid_of,
+)
 from tests.faults.control_plane import NAMESPACE
 from tests.faults.mirror import Mirror, status_of
 from tests.faults.players import Players
@@ -49,11 +57,19 @@ class Stage:
         )
         return stage
 
-    async def put(self, kind: Kind, name: str, spec: Manifest, *, status: Manifest | None = None) -> Manifest:
+    async def put(
+        self,
+        kind: Kind,
+        name: str,
+        spec: Manifest,
+        *,
+        labels: Mapping[str, str] | None = None,
+        status: Manifest | None = None,
+    ) -> Manifest:
         manifest = {
             "apiVersion": kind.api_version,
             "kind": kind.kind,
-            "metadata": {"name": name, "namespace": self.namespace},
+            "metadata": {"name": name, "namespace": self.namespace, "labels": dict(labels or {})},
             "spec": spec,
         }
         made = await self.client.create(kind, manifest)
@@ -75,12 +91,9 @@ class Stage:
     async def publish(self, number: int, model: str = MODEL) -> None:
         """A version that somebody has trained before; the registry finds it and calls it Ready."""
         manifest = a_ready_version(number, model=model, digest=a_digest(number))
-        await self.put(ML_MODEL_VERSION, manifest["metadata"]["name"], manifest["spec"])
-        facts = {key: value for key, value in manifest["status"].items() if key not in {"state", "conditions"}}
-        patch = {"metadata": {"labels": manifest["metadata"]["labels"]}}
-        key = self.key(manifest["metadata"]["name"])
-        await self.client.merge_patch(ML_MODEL_VERSION, key, patch)
-        await self.client.merge_patch(ML_MODEL_VERSION, key, {"status": facts}, subresource="status")
+        metadata, facts = manifest["metadata"], dict(manifest["status"])
+        del facts["state"], facts["conditions"]
+        await self.put(ML_MODEL_VERSION, metadata["name"], manifest["spec"], labels=metadata["labels"], status=facts)
 
     async def edit(self, kind: Kind, name: str, patch: Manifest) -> None:
         await self.client.merge_patch(kind, self.key(name), patch)
@@ -88,7 +101,7 @@ class Stage:
     async def request(self, action: str) -> None:
         status = status_of(self.get(ML_DEPLOYMENT, NAME))
         value = f"{status['canary']['revision']}@{status['rollout']}"
-        await self.edit(ML_DEPLOYMENT, NAME, {"metadata": {"annotations": {f"{labels.GROUP}/{action}": value}}})
+        await self.edit(ML_DEPLOYMENT, NAME, {"metadata": {"annotations": {f"{GROUP}/{action}": value}}})
 
     async def delete(self, kind: Kind, name: str) -> None:
         live = await self.client.get(kind, self.key(name))
@@ -252,11 +265,3 @@ DELETIONS: Final = (
     Scenario(name="deleted-training", prepare=_train, tell=_trained_then_deleted),
 )
 """The children go with their owner: the controller itself need not write."""
-
-
-async def is_served(client: KubeClient, kind: Kind) -> bool:
-    try:
-        await client.list(kind)
-    except ApiError:
-        return False
-    return True

@@ -1,0 +1,293 @@
+"""What must hold after any fault, as functions over what was recorded. Each answers with the violations it found.
+
+Time is scaled: a test watches for a second or two where production is meant to stay quiet for ever; the soak watches
+longer. I7 and I8 are read from what a reconcile writes, since that is all that others can see of what it saw.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL_VERSION, ML_TRAINING_JOB
+from aurora_controller.kube.meta import JOB, Kind, Manifest, key_of, uid_of
+from tests.faults.mirror import OURS, WRITTEN, Seen, status_of
+from tests.faults.proxy import Write
+
+Violations = list[str]
+Flat = Mapping[str, Any]
+
+_UNSTABLE_METADATA: Final = frozenset(
+    {"uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "deletionTimestamp"}
+)
+
+
+# ---- I1: converges and stays
+
+
+def i1_is_at_rest(writes: Sequence[Write], since: float) -> Violations:
+    """No step was taken after ``since`` (monotonic)."""
+    return [f"I1: still writing at rest: {write}" for write in writes if write.call.is_step and write.began > since]
+
+
+# ---- I2: the same end
+
+
+def flat_end(objects: Iterable[tuple[Kind, Manifest]], namespace: str) -> dict[str, Any]:
+    """Every leaf of every object that a controller writes, by path; the namespace's name is left out of values."""
+    leaves: dict[str, Any] = {}
+    for kind, obj in objects:
+        if kind not in WRITTEN:
+            continue
+        metadata = {key: value for key, value in obj["metadata"].items() if key not in _UNSTABLE_METADATA}
+        clean = orjson.loads(orjson.dumps({**obj, "metadata": metadata}).replace(namespace.encode(), b"NAMESPACE"))
+        leaves |= dict(_leaves(clean, f"{kind.kind}/{key_of(obj).name}"))
+    return leaves
+
+
+def _leaves(value: Any, path: str) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{path}.{key}")
+    elif isinstance(value, list):
+        yield f"{path}.#", len(value)
+        for number, inner in enumerate(value):
+            yield from _leaves(inner, f"{path}[{number}]")
+    else:
+        yield path, value
+
+
+def varying(ends: Sequence[Flat]) -> frozenset[str]:
+    """Paths on which clean runs disagree: times, uids and what is made of them, random keys."""
+    paths = {path for end in ends for path in end}
+    return frozenset(path for path in paths if len({orjson.dumps(end.get(path)) for end in ends}) > 1)
+
+
+def i2_ends_alike(end: Flat, reference: Flat, masked: frozenset[str]) -> Violations:
+    paths = sorted((end.keys() | reference.keys()) - masked)
+    return [
+        f"I2: {path} is {end.get(path)!r}, should be {reference.get(path)!r}"
+        for path in paths
+        if end.get(path) != reference.get(path)
+    ]
+
+
+# ---- I3: nothing is made or removed twice
+
+
+def counts(told: Iterable[Seen]) -> Counter[str]:
+    """``ADDED Job train-v1-1`` → how often, of what a controller makes."""
+    return Counter(
+        f"{seen.type} {seen.kind.kind} {key_of(seen.obj).name}"
+        for seen in told
+        if seen.kind in WRITTEN and seen.type in {"ADDED", "DELETED"}
+    )
+
+
+def i3_counts_alike(found: Mapping[str, int], reference: Mapping[str, int]) -> Violations:
+    return [
+        f"I3: {what}: {found.get(what, 0)} times, should be {reference.get(what, 0)}"
+        for what in sorted(found.keys() | reference.keys())
+        if found.get(what, 0) != reference.get(what, 0)
+    ]
+
+
+def i3_deletes_name_their_uid(writes: Iterable[Write]) -> Violations:
+    deletes = [write for write in writes if write.call.verb == "delete" and write.call.is_step]
+    return [
+        f"I3: a delete without a uid: {write}"
+        for write in deletes
+        if not ((write.body or {}).get("preconditions") or {}).get("uid")
+    ]
+
+
+# ---- I4: one Job per attempt, one version per run, two revisions at most
+
+
+def i4_no_twins(told: Iterable[Seen]) -> Violations:
+    """At no moment two Jobs of one attempt or two versions of one run."""
+    alive: dict[tuple[str, ...], set[str]] = {}
+    found: Violations = []
+    for seen in told:
+        place = _place(seen)
+        if place is None:
+            continue
+        here = alive.setdefault(place, set())
+        if seen.type == "DELETED":
+            here.discard(uid_of(seen.obj))
+            continue
+        here.add(uid_of(seen.obj))
+        if len(here) > 1:
+            found.append(f"I4: {len(here)} of {' '.join(place)}")
+    return found
+
+
+def _place(seen: Seen) -> tuple[str, ...] | None:
+    metadata = seen.obj["metadata"]
+    marks = metadata.get("labels") or {}
+    if seen.kind == JOB:
+        return ("Job", metadata["namespace"], marks.get("aurora.io/run", ""), marks.get("aurora.io/attempt", ""))
+    if seen.kind == ML_MODEL_VERSION:
+        return ("version", metadata["namespace"], seen.obj["spec"]["modelName"], seen.obj["spec"]["run"])
+    return None
+
+
+# ---- I5: only the holder writes
+
+
+def i5_only_the_holder_writes(writes: Iterable[Write]) -> Violations:
+    """In the order in which the server performed them. The Lease's own writes say who holds it."""
+    done = sorted((write for write in writes if write.is_done), key=lambda write: write.ended or 0.0)
+    holder: str | None = None
+    found: Violations = []
+    for write in done:
+        if write.call.resource == "leases":
+            identity = ((write.answer or {}).get("spec") or {}).get("holderIdentity")
+            holder = write.door if identity else None
+        elif write.call.is_step and write.door != holder:
+            found.append(f"I5: {write}, while {holder} held the Lease")
+    return found
+
+
+# ---- I6: one reconcile of a key at a time
+
+
+def i6_no_concurrent_runs(writes: Sequence[Write]) -> Violations:
+    """A reconcile writes one after the other, so two writes of one owner never overlap within one controller."""
+    by_owner: dict[tuple[str, str], list[Write]] = {}
+    for write in writes:
+        owner = owner_of(write)
+        if write.call.is_step and owner is not None:
+            by_owner.setdefault((write.door, owner), []).append(write)
+    return [
+        f"I6: {later} began before {earlier} was over"
+        for mine in by_owner.values()
+        for earlier, later in itertools.pairwise(mine)
+        if earlier.ended is not None and later.began < earlier.ended
+    ]
+
+
+def owner_of(write: Write) -> str | None:
+    """Uid of the object whose reconcile made this write, where the write says so itself."""
+    body = write.body if isinstance(write.body, dict) else {}
+    owners = (body.get("metadata") or {}).get("ownerReferences") or ()
+    if owners:
+        return str(owners[0]["uid"])
+    if write.call.subresource == "status" and isinstance(write.answer, dict):
+        kind = write.answer.get("kind")
+        # The training reconciler, too, writes the status of versions.
+        return str(write.answer["metadata"].get("uid")) if kind in {ML_DEPLOYMENT.kind, ML_TRAINING_JOB.kind} else None
+    return None
+
+
+# ---- I7, I8: every change is seen, and nothing older after something newer
+
+
+def i7_every_generation_is_answered(objects: Iterable[tuple[Kind, Manifest]]) -> Violations:
+    return [
+        f"I7: {kind.kind} {key_of(obj).name} is at generation {obj['metadata']['generation']}, "
+        f"its status tells of {status_of(obj).get('observedGeneration')}"
+        for kind, obj in objects
+        if kind in {ML_DEPLOYMENT, ML_TRAINING_JOB}
+        and status_of(obj).get("observedGeneration") != obj["metadata"]["generation"]
+    ]
+
+
+def i8_versions_never_fall(writes: Iterable[Write]) -> Violations:
+    """The version that each performed status patch was decided on, per object; told by its precondition."""
+    seen: dict[tuple[str, str], int] = {}
+    found: Violations = []
+    for write in writes:
+        if write.call.subresource != "status" or not write.is_done or not isinstance(write.body, dict):
+            continue
+        version = int((write.body.get("metadata") or {}).get("resourceVersion") or 0)
+        place = (write.call.resource, uid_of(write.answer))
+        if version and version < seen.get(place, 0):
+            found.append(f"I8: {write} rests on {version}, an earlier one on {seen[place]}")
+        seen[place] = max(seen.get(place, 0), version)
+    return found
+
+
+# ---- I9: conditions
+
+
+def i9_conditions_are_honest(told: Iterable[Seen]) -> Violations:
+    """observedGeneration rises and is never ahead; a transition time moves exactly with its status."""
+    before: dict[str, Manifest] = {}
+    found: Violations = []
+    for seen in told:
+        if seen.kind not in OURS or seen.type == "DELETED":
+            continue
+        name, old = f"{seen.kind.kind} {key_of(seen.obj).name}", before.get(uid_of(seen.obj))
+        now, then = status_of(seen.obj), status_of(old)
+        observed = now.get("observedGeneration") or 0
+        if observed > seen.obj["metadata"]["generation"]:
+            found.append(f"I9: {name} observed {observed}, which is not there yet")
+        if observed < (then.get("observedGeneration") or 0):
+            found.append(f"I9: {name} observed {observed} after {then['observedGeneration']}")
+        olds = {one["type"]: one for one in then.get("conditions") or ()}
+        for one in now.get("conditions") or ():
+            known = olds.get(one["type"])
+            if known is None:
+                continue
+            if known["status"] == one["status"] and known["lastTransitionTime"] != one["lastTransitionTime"]:
+                found.append(f"I9: {name} {one['type']}: the time moved without the status")
+        before[uid_of(seen.obj)] = seen.obj
+    return found
+
+
+# ---- I10, I11, I12
+
+
+def i10_finalizers_go_last(writes: Sequence[Write]) -> Violations:
+    """Nothing is written for an object after its finalizers were removed. Aurora sets none, so none may be removed."""
+    found: Violations = []
+    freed: set[str] = set()
+    for write in writes:
+        metadata = write.body.get("metadata") or {} if isinstance(write.body, dict) else {}
+        owner = owner_of(write)
+        if owner in freed:
+            found.append(f"I10: {write} after its finalizers were gone")
+        if write.call.verb == "patch" and "finalizers" in metadata and not metadata["finalizers"] and write.is_done:
+            freed.add(uid_of(write.answer))
+    return found
+
+
+def i11_within_budget(writes: Sequence[Write], *, reference: int, factor: float = 2.0, spare: int = 6) -> Violations:
+    """A fault may cost some more steps than none, not a loop."""
+    taken = sum(write.call.is_step for write in writes)
+    allowed = round(reference * factor) + spare
+    return [f"I11: {taken} steps, {reference} without a fault"] if taken > allowed else []
+
+
+def i11_a_failing_key_slows_down(times: Sequence[float], *, after_seconds: float = 10.0) -> Violations:
+    """At most one request a second, from 10 s after the first on."""
+    if not times:
+        return []
+    late = sorted(time for time in times if time > times[0] + after_seconds)
+    found = [(one, other) for one, other in itertools.pairwise(late) if other - one < 1.0]
+    return [f"I11: requests {other - one:.2f} s apart" for one, other in found]
+
+
+def i12_nothing_leaks(
+    before: Mapping[str, float], after: Mapping[str, float], *, allowed: Mapping[str, float]
+) -> Violations:
+    """``allowed`` says by how much each measure may have grown."""
+    return [
+        f"I12: {name} grew from {before[name]:g} to {after[name]:g}"
+        for name in allowed
+        if after[name] - before[name] > allowed[name]
+    ]
+
+
+def always(writes: Sequence[Write], told: Sequence[Seen]) -> Violations:
+    """What holds of any log, whatever was done to the controller."""
+    return [
+        *i3_deletes_name_their_uid(writes),
+        *i4_no_twins(told),
+        *i6_no_concurrent_runs(writes),
+        *i9_conditions_are_honest(told),
+        *i10_finalizers_go_last(writes),
+    ]

@@ -1,0 +1,184 @@
+"""Runs a scenario with a fault and compares it with clean runs of the same."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from tests.faults import oracles
+from tests.faults.controllers import controller
+from tests.faults.mirror import NotYet
+from tests.faults.oracles import Flat, Violations
+from tests.faults.proxy import Door, Proxy, Write
+from tests.faults.rules import Rule
+from tests.faults.scenarios import Scenario, Stage
+
+QUIET_SECONDS = 1.2
+AT_ONCE = 6
+"""Runs beside each other: they wait more than they work."""
+
+OpenStage = Callable[[str], Awaitable[Stage]]
+Meddle = Callable[[Stage, Proxy, Door], Awaitable[None]]
+
+
+@dataclass(kw_only=True)
+class Run:
+    """What a scenario came to. ``steps`` are the writes since its preparation was over."""
+
+    end: Flat
+    made: Counter[str]
+    steps: Sequence[Write]
+    violations: Violations = field(default_factory=list)
+    fired: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What clean runs agree on."""
+
+    scenario: Scenario
+    end: Flat
+    masked: frozenset[str]
+    made: Counter[str]
+    steps: Sequence[Write]
+
+    def differences(self, run: Run) -> Violations:
+        return [
+            *run.violations,
+            *oracles.i2_ends_alike(run.end, self.end, self.masked),
+            *oracles.i3_counts_alike(run.made, self.made),
+            *oracles.i11_within_budget(run.steps, reference=len(self.steps)),
+        ]
+
+
+async def run(
+    scenario: Scenario, proxy: Proxy, open_stage: OpenStage, *, rules: Sequence[Rule] = (), **settings: Any
+) -> Run:
+    """``rules`` hold from the first step of the story on. A controller that they kill is followed by another."""
+    stage = await open_stage(scenario.name)
+    async with AsyncExitStack() as stack:
+        crew = await stack.enter_async_context(Crew(proxy, stage, settings))
+        await crew.hire()
+        await scenario.prepare(stage)
+        await rest(proxy, stage)
+        start, told_before = len(proxy.writes), len(stage.mirror.history)
+        for rule in rules:
+            crew.door.rules.add(rule)
+        follow = asyncio.create_task(crew.replace_the_killed())
+        violations: Violations = []
+        try:
+            await scenario.tell(stage)
+            await rest(proxy, stage)
+        except NotYet as late:
+            violations.append(f"I1: {late}")
+        finally:
+            follow.cancel()
+            await asyncio.wait([follow])
+        writes = [write for write in proxy.writes[start:] if write.call.namespace == stage.namespace]
+        told = [
+            seen
+            for seen in stage.mirror.history[told_before:]
+            if seen.obj["metadata"].get("namespace") == stage.namespace
+        ]
+        objects = list(stage.mirror.everything(stage.namespace))
+        return Run(
+            end=oracles.flat_end(objects, stage.namespace),
+            made=oracles.counts(told),
+            steps=[write for write in writes if write.call.is_step],
+            violations=[*violations, *oracles.always(writes, told), *oracles.i7_every_generation_is_answered(objects)],
+            fired=sum(len(door.rules.fired) for door in crew.doors),
+        )
+
+
+class Crew:
+    """One controller after the other, in one namespace."""
+
+    def __init__(self, proxy: Proxy, stage: Stage, settings: dict[str, Any]) -> None:
+        self._proxy, self._stage, self._settings = proxy, stage, settings
+        self._stack = AsyncExitStack()
+        self.doors: list[Door] = []
+
+    @property
+    def door(self) -> Door:
+        return self.doors[-1]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def hire(self) -> None:
+        name = f"{self._stage.namespace}#{len(self.doors) + 1}"
+        self.doors.append(await self._stack.enter_async_context(self._proxy.door(name)))
+        self.running = await self._stack.enter_async_context(
+            controller(self.door, self._stage.namespace, **self._settings)
+        )
+
+    async def replace_the_killed(self) -> None:
+        while True:
+            await self.door.killed.wait()
+            await self.running.kill()
+            await self.hire()
+
+
+async def rest(proxy: Proxy, stage: Stage, seconds: float = QUIET_SECONDS, patience: float = 30.0) -> None:
+    """Waits until nothing has been written for a while. Raises NotYet."""
+    deadline = time.monotonic() + patience
+    while True:
+        steps = proxy.steps(stage.namespace)
+        last = max((write.began for write in steps[-3:]), default=0.0)
+        left = last + seconds - time.monotonic()
+        if left <= 0:
+            return
+        if time.monotonic() > deadline:
+            raise NotYet(f"rest in {stage.namespace}: still {steps[-1]}")
+        await asyncio.sleep(left)
+
+
+async def learn(scenario: Scenario, proxy: Proxy, open_stage: OpenStage, *, runs: int = 3) -> Reference:
+    """Clean runs beside each other; of their steps, the longest list."""
+    clean = await asyncio.gather(*(run(scenario, proxy, open_stage) for _ in range(runs)))
+    wrong = [violation for one in clean for violation in one.violations]
+    assert wrong == [], f"{scenario.name} without a fault: {wrong}"
+    assert all(one.made == clean[0].made for one in clean), [one.made for one in clean]
+    return Reference(
+        scenario=scenario,
+        end=clean[0].end,
+        masked=oracles.varying([one.end for one in clean]),
+        made=clean[0].made,
+        steps=max((one.steps for one in clean), key=len),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    name: str
+    rules: Sequence[Rule]
+
+
+async def compare(reference: Reference, cases: Sequence[Case], proxy: Proxy, open_stage: OpenStage) -> None:
+    """Runs every case and fails with what differs. Most of the faults must have found what they were meant for."""
+    slots, met = asyncio.Semaphore(AT_ONCE), 0
+    wrong: list[str] = []
+
+    async def one(case: Case) -> None:
+        nonlocal met
+        async with slots:
+            result = await run(reference.scenario, proxy, open_stage, rules=case.rules)
+        met += result.fired > 0
+        differences = reference.differences(result)
+        if differences:
+            lines = "\n    ".join(differences[:8])
+            steps = "\n      ".join(map(str, result.steps[-40:]))
+            wrong.append(f"{reference.scenario.name}, {case.name}:\n    {lines}\n      {steps}")
+
+    async with asyncio.TaskGroup() as group:
+        for case in cases:
+            group.create_task(one(case))
+    print(f"{reference.scenario.name}: {len(cases)} cases, {met} met their write")  # noqa: T201
+    assert wrong == [], "\n" + "\n".join(wrong)
+    assert met >= 0.6 * len(cases), f"only {met} of {len(cases)} faults met a write"
