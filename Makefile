@@ -44,6 +44,11 @@ test-unit: setup ## Unit tests
 test-e2e: images cluster-test ## End-to-end tests on the kind cluster aurora-test
 	@AURORA_CLUSTER=$(TEST_CLUSTER) $(VENV)/pytest tests/e2e -v
 
+.PHONY: test-faults
+test-faults: setup ## The controller against a real API server through a fault proxy (not yet a part of test)
+	@hack/cluster/binaries.sh kubernetes
+	@$(VENV)/pytest tests/faults -v
+
 ##@ Measure
 .PHONY: bench-controller
 bench-controller: setup ## Controller runtimes compared (needs an idle machine)

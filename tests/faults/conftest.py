@@ -31,7 +31,7 @@ def pytest_report_header() -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         is_ours = "tests/faults" in item.path.as_posix() and isinstance(item, pytest.Function)
-        if is_ours and asyncio.iscoroutinefunction(item.function):
+        if is_ours and asyncio.iscoroutinefunction(getattr(item, "function", None)):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
