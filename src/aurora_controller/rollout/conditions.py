@@ -24,7 +24,7 @@ from aurora_controller.rollout.observation import Observation
 from aurora_controller.rollout.plan import deadline_seconds
 from aurora_controller.rollout.reading import wanted_of
 from aurora_controller.rollout.requests import key_of_rollout
-from aurora_controller.rollout.revision import Revision
+from aurora_controller.rollout.revision import SETTINGS, Revision
 from aurora_controller.rollout.state import ON_TRIAL, SWITCHED, State
 from aurora_controller.rollout.target import Missing
 from aurora_controller.rollout.world import is_restoring_stable
@@ -294,8 +294,13 @@ def _runtime_update() -> Told:
         status="True",
         reason="ControllerUpgraded",
         message="This controller would run the server otherwise, such as with a newer image. The next revision will: "
-        "a new version, or a change of spec.image, spec.resources or spec.placement.",
+        f"a new version, or a change of {_listed(SETTINGS)}.",
     )
+
+
+def _listed(fields: Sequence[str]) -> str:
+    *others, last = (f"spec.{name}" for name in fields)
+    return f"{', '.join(others)} or {last}"
 
 
 def _is_stable(state: State, revision: Revision) -> bool:

@@ -17,7 +17,8 @@ from aurora_controller.api.v1alpha1.server import Server
 from aurora_controller.kube.quantity import parse_quantity
 from aurora_controller.rollout.target import ModelVersion
 
-_SETTINGS: Final = {"image", "resources", "server", "placement"}
+SETTINGS: Final = ("image", "resources", "server", "placement")
+"""Fields of the spec whose change makes another revision."""
 _HASH_LENGTH: Final = 8
 
 
@@ -96,7 +97,7 @@ class Revision:
 
 def user_settings(spec: MLDeploymentSpec) -> dict[str, Any]:
     """What differs from the schema's defaults, in camelCase."""
-    return spec.model_dump(mode="json", by_alias=True, include=_SETTINGS, exclude_defaults=True, exclude_none=True)
+    return spec.model_dump(mode="json", by_alias=True, include=set(SETTINGS), exclude_defaults=True, exclude_none=True)
 
 
 def _as_values(settings: Mapping[str, Any]) -> dict[str, Any]:

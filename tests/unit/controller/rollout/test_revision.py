@@ -112,7 +112,9 @@ async def test_an_upgraded_controller_restarts_no_pod_and_says_that_it_would_do_
     await world.run(120)
     assert world.workload(stable) == before
     assert {pod["metadata"]["uid"] for pod in world.pods()} == pods
-    assert world.condition("RuntimeUpdateAvailable")["status"] == "True"
+    told = world.condition("RuntimeUpdateAvailable")
+    assert told["status"] == "True"
+    assert "spec.image, spec.resources, spec.server or spec.placement" in told["message"]
     assert world.condition("Ready")["status"] == "True"
     world.publish(2)
     await world.run(20, until=lambda: world.phase == "Canary")
