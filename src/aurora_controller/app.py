@@ -100,7 +100,7 @@ async def open_manager(settings: ControllerSettings, *, config: ClusterConfig, c
             controllers=controllers,
             events=events,
             election=election,
-            health=_health(settings, cache),
+            health=_health(settings, cache, election),
             clock=clock,
             graceful_shutdown_seconds=settings.graceful_shutdown_seconds,
         )
@@ -176,9 +176,9 @@ async def _open_elector(
         )
 
 
-def _health(settings: ControllerSettings, cache: Cache) -> HealthServer:
+def _health(settings: ControllerSettings, cache: Cache, election: ElectionThread | NoElection) -> HealthServer:
     return HealthServer(
-        liveness={"ping": lambda: None},
+        liveness={"ping": lambda: None, "leader-election": election.problem},
         readiness={
             "synced": lambda: ", ".join(cache.unsynced()) or None,
             "heard": lambda: ", ".join(cache.silent()) or None,

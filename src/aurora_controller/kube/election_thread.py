@@ -22,6 +22,7 @@ class ElectionThread:
         self._open_elector = open_elector
         self._thread: threading.Thread | None = None
         self._stop: Callable[[], object] = lambda: None
+        self._elector: LeaderElector | None = None
 
     async def start(self) -> None:
         """Begins to compete for the Lease."""
@@ -49,6 +50,10 @@ class ElectionThread:
         """Returns once the Lease is no longer ours. Raises what broke the elector, if that is why."""
         await asyncio.shield(self._ended)
 
+    def problem(self) -> str | None:
+        """Why the process should be restarted, for a liveness probe; see ``LeaderElector.problem``."""
+        return self._elector.problem() if self._elector is not None else None
+
     async def stop(self) -> None:
         """Gives the Lease back if we have it, and ends the thread."""
         if self._thread is not None:
@@ -74,6 +79,7 @@ class ElectionThread:
         self._stop = lambda: loop.call_soon_threadsafe(stopped.set)
         self._at_home(_finish, running, None)
         async with self._open_elector() as elector:
+            self._elector = elector
             term: asyncio.Future[Any] = asyncio.create_task(self._serve_term(elector))
             stopping: asyncio.Future[Any] = asyncio.create_task(stopped.wait())
             await asyncio.wait([term, stopping], return_when=asyncio.FIRST_COMPLETED)

@@ -27,6 +27,8 @@ from aurora_controller.kube.metrics import LEADER, LEADER_SLOWPATH
 _JITTER_FACTOR: Final = 1.2
 """Candidates try every 2 to 4.4 s, so that they do not try together."""
 _SOONEST_SECONDS: Final = 0.05
+_HUNG_AFTER_SECONDS: Final = 20.0
+"""So long after its Lease has expired, a leader that works has long stopped by itself."""
 
 log = structlog.get_logger(__name__)
 
@@ -148,6 +150,18 @@ class LeaderElector:
                 while not await self._try_release():
                     await self._clock.sleep(self._times.retry)
                 log.info("leadership released", lease=str(self._key))
+
+    def problem(self) -> str | None:
+        """For a liveness probe: a leader whose Lease is long expired hangs, for it neither renews nor ends. Any thread.
+
+        As client-go's ``LeaderElector.Check``.
+        """
+        if self._holder != self._identity:
+            return None
+        seconds = self._clock.monotonic() - self._expires_at()
+        if seconds <= _HUNG_AFTER_SECONDS:
+            return None
+        return f"the lease {self._key} was not renewed and expired {seconds:.0f} s ago"
 
     def _pause(self) -> float:
         """Until the next try: the jittered retry period, but no longer than until the Lease we see expires."""

@@ -87,6 +87,9 @@ class NoElection:
     async def lost(self) -> None:
         await asyncio.Event().wait()
 
+    def problem(self) -> None:
+        """There is no Lease that could expire."""
+
 
 class Manager:
     """Runs controllers over shared caches. ``run`` may be called once."""

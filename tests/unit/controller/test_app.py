@@ -99,6 +99,7 @@ async def test_a_controller_with_nothing_to_do_watches_each_kind_and_holds_its_l
 async def test_a_controller_that_leads_is_alive_ready_and_measured(server: FakeAPIServer) -> None:
     async with controller(server) as health:
         assert await probe(health, "/healthz") == (200, "ok")
+        assert await probe(health, "/healthz/leader-election") == (200, "ok")
         assert await probe(health, "/readyz") == (200, "ok")
         status, text = await probe(health, "/metrics", at=1)
 

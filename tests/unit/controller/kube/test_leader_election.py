@@ -1,79 +1,12 @@
-"""One leader at a time: the promises of the Lease. Time is virtual, except on the elector's own thread."""
+"""One leader at a time: the promises of the Lease. Time is virtual."""
 
 import asyncio
-import copy
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
-from aurora_controller.kube.clock import SystemClock
-from aurora_controller.kube.election_thread import ElectionThread
-from aurora_controller.kube.errors import AlreadyExists, Conflict, ConnectionFailed, NotFound, OutcomeUnknown
 from aurora_controller.kube.leader_election import LeaderElector, LeaseTimes, WriteGate
-from aurora_controller.kube.meta import Kind, Manifest, ObjectKey
+from tests.unit.controller.kube.leasing import LEASE, Candidate, LeaseServer
 from tests.unit.fakes.clock import FakeClock, settle
-
-LEASE = ObjectKey("aurora", "controller")
-
-
-class LeaseServer:
-    """Keeps one Lease, with optimistic locking; breaks on demand."""
-
-    def __init__(self) -> None:
-        self.lease: Manifest | None = None
-        self.version = 0
-        self.requests: list[str] = []
-        self.is_away = False
-        self.hangs = False
-        self.conflicts = 0
-        self.loses_answers = False
-        self.dawdle: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
-
-    async def get(self, kind: Kind, key: ObjectKey) -> Manifest:
-        await self._arrive("GET")
-        if self.lease is None:
-            raise NotFound("no lease", code=404)
-        return copy.deepcopy(self.lease)
-
-    async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
-        await self._arrive("POST")
-        if self.lease is not None:
-            raise AlreadyExists("lease exists", code=409)
-        return self._store(manifest)
-
-    async def replace(self, kind: Kind, manifest: Manifest) -> Manifest:
-        await self._arrive("PUT")
-        if self.lease is None:
-            raise NotFound("no lease", code=404)
-        stale = manifest["metadata"]["resourceVersion"] != self.lease["metadata"]["resourceVersion"]
-        if stale or self.conflicts > 0:
-            self.conflicts -= 1
-            raise Conflict("the object has been modified", code=409)
-        return self._store(manifest)
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        assert self.lease is not None
-        spec: dict[str, Any] = self.lease["spec"]
-        return spec
-
-    async def _arrive(self, method: str) -> None:
-        self.requests.append(method)
-        await self.dawdle()
-        if self.hangs:
-            await asyncio.Event().wait()
-        if self.is_away:
-            raise ConnectionFailed("connection refused")
-
-    def _store(self, manifest: Manifest) -> Manifest:
-        self.version += 1
-        self.lease = copy.deepcopy(manifest)
-        self.lease["metadata"]["resourceVersion"] = str(self.version)
-        if self.loses_answers:
-            raise OutcomeUnknown("connection reset")
-        return copy.deepcopy(self.lease)
 
 
 @pytest.fixture
@@ -84,35 +17,6 @@ def server() -> LeaseServer:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
-
-
-class Candidate:
-    """An elector and what it does, as a task."""
-
-    def __init__(self, server: LeaseServer, clock: FakeClock, identity: str, *, jitter: float = 0.0) -> None:
-        self.gate = WriteGate(open_seconds=10, seconds=clock.monotonic)
-        self.elector = LeaderElector(
-            client=server, lease=LEASE, identity=identity, clock=clock, gate=self.gate, jitter=lambda: jitter
-        )
-        self.has_led = False
-        self.task = asyncio.create_task(self._run())
-
-    async def _run(self) -> None:
-        await self.elector.acquire()
-        self.has_led = True
-        await self.elector.keep()
-
-    @property
-    def is_leading(self) -> bool:
-        return self.has_led and not self.task.done()
-
-    async def stop(self) -> None:
-        """A clean stop."""
-        self.crash()
-        await self.elector.release()
-
-    def crash(self) -> None:
-        self.task.cancel()
 
 
 async def test_the_first_candidate_creates_the_lease(server: LeaseServer, clock: FakeClock) -> None:
@@ -335,70 +239,32 @@ async def test_releasing_shuts_the_gate_first(server: LeaseServer, clock: FakeCl
     releasing.cancel()
 
 
+async def test_a_leader_that_neither_renews_nor_ends_is_not_alive(server: LeaseServer, clock: FakeClock) -> None:
+    leader = Candidate(server, clock, "a")
+    await clock.advance(60)
+    assert leader.is_leading
+    assert leader.elector.problem() is None
+    leader.crash()  # nobody runs the elector any more, as when its thread hangs
+
+    await clock.advance(15 + 20)
+    assert leader.elector.problem() is None
+    await clock.advance(1)
+
+    assert leader.elector.problem() == "the lease aurora/controller was not renewed and expired 21 s ago"
+
+
+async def test_who_does_not_hold_the_lease_need_not_renew_it(server: LeaseServer, clock: FakeClock) -> None:
+    leader, standby = Candidate(server, clock, "a"), Candidate(server, clock, "b")
+    await clock.advance(5)
+    await leader.stop()
+    standby.crash()
+
+    await clock.advance(3600)
+
+    assert [leader.elector.problem(), standby.elector.problem()] == [None, None]
+
+
 @pytest.mark.parametrize(("duration", "deadline", "retry"), [(10, 10, 2), (15, 2, 2), (15, 10, 9), (15, 10, 0)])
 def test_times_that_allow_two_leaders_or_none_are_refused(duration: float, deadline: float, retry: float) -> None:
     with pytest.raises(ValueError, match="must be longer"):
         LeaseTimes(duration=duration, renew_deadline=deadline, retry=retry)
-
-
-def a_thread(server: LeaseServer, *, identity: str = "a") -> ElectionThread:
-    @asynccontextmanager
-    async def open_elector() -> AsyncIterator[LeaderElector]:
-        yield LeaderElector(
-            client=server,
-            lease=LEASE,
-            identity=identity,
-            clock=SystemClock(),
-            gate=WriteGate(open_seconds=10),
-            times=LeaseTimes(duration=0.4, renew_deadline=0.2, retry=0.02),
-        )
-
-    return ElectionThread(open_elector)
-
-
-async def test_the_thread_leads_and_gives_the_lease_back_when_stopped(server: LeaseServer) -> None:
-    election = a_thread(server)
-    await election.start()
-
-    await election.leading()
-    assert server.spec["holderIdentity"] == "a"
-    await election.stop()
-
-    assert server.spec["holderIdentity"] == ""
-
-
-async def test_the_main_loop_hears_of_a_lost_lease(server: LeaseServer) -> None:
-    election = a_thread(server)
-    await election.start()
-    await election.leading()
-
-    server.is_away = True
-    await election.lost()
-
-    await election.stop()
-
-
-async def test_an_elector_that_breaks_is_heard_of(server: LeaseServer) -> None:
-    @asynccontextmanager
-    async def broken() -> AsyncIterator[LeaderElector]:
-        raise OSError("no credentials")
-        yield
-
-    election = ElectionThread(broken)
-    await election.start()
-
-    with pytest.raises(OSError, match="no credentials"):
-        await election.leading()
-    await election.stop()
-
-
-async def test_an_election_may_be_stopped_before_it_is_won(server: LeaseServer) -> None:
-    holder, standby = a_thread(server), a_thread(server, identity="b")
-    await holder.start()
-    await holder.leading()
-    await standby.start()
-
-    await standby.stop()
-
-    assert server.spec["holderIdentity"] == "a"
-    await holder.stop()
