@@ -1,12 +1,9 @@
 """The promises of the work queue. Time is virtual."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from aurora_controller.kube.workqueue import LOW_PRIORITY, ShutDown, WorkQueue
 from tests.unit.fakes.clock import FakeClock, settle
@@ -302,82 +299,3 @@ async def test_leftovers_of_replaced_delays_do_not_pile_up(queue: WorkQueue[str]
         queue.done("a")
 
     assert len(queue._waiting) < 100
-
-
-ADD, ADD_LATER, TAKE, DONE, ADVANCE = range(5)
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just(ADD), st.sampled_from("abcde"), st.sampled_from([-100, 0, 5])),
-        st.tuples(st.just(ADD_LATER), st.sampled_from("abcde"), st.integers(1, 40)),
-        st.tuples(st.just(TAKE), st.just(""), st.just(0)),
-        st.tuples(st.just(DONE), st.sampled_from("abcde"), st.just(0)),
-        st.tuples(st.just(ADVANCE), st.just(""), st.integers(1, 30)),
-    ),
-    max_size=60,
-)
-
-
-@settings(deadline=None, max_examples=150)
-@given(STEPS)
-def test_no_key_is_lost_doubled_or_handed_out_twice_at_once(steps: list[tuple[int, str, int]]) -> None:
-    """A model of one set says what must hold: wanted keys come out, others do not, none while it is worked on."""
-
-    async def run() -> None:
-        clock = FakeClock()
-        queue: WorkQueue[str] = WorkQueue(clock=clock)
-        wanted: dict[str, float] = {}
-        working: set[str] = set()
-        for step, key, number in steps:
-            match step:
-                case 0:
-                    queue.add(key, priority=number)
-                    wanted[key] = min(wanted.get(key, clock.monotonic()), clock.monotonic())
-                case 1:
-                    queue.add(key, after_seconds=number)
-                    due = clock.monotonic() + number
-                    wanted[key] = min(wanted.get(key, due), due)
-                case 2:
-                    takeable = {k for k, due in wanted.items() if due <= clock.monotonic()} - working
-                    if takeable:
-                        taken = await take(queue)
-                        assert taken in takeable
-                        working.add(taken)
-                        del wanted[taken]
-                case 3 if key in working:
-                    queue.done(key)
-                    working.discard(key)
-                case 4:
-                    await clock.advance(number)
-        for key in working:
-            queue.done(key)
-        await clock.advance(100)
-        assert {await take(queue) for _ in range(len(wanted))} == set(wanted)
-        assert ready(queue) == 0
-        queue.shut_down()
-
-    asyncio.run(run())
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.lists(st.tuples(st.sampled_from([-100, -50, 0, 10]), st.integers(0, 8)), min_size=1, max_size=30))
-def test_order_is_by_priority_and_within_it_by_arrival_and_age_outweighs_priority(
-    arrivals: list[tuple[int, int]],
-) -> None:
-    async def run() -> None:
-        clock = FakeClock()
-        queue: WorkQueue[tuple[int, int, float]] = WorkQueue(clock=clock, ageing_seconds_per_point=0.1)
-        first_worker = asyncio.create_task(queue.get())
-        queue.add((-1, 0, 0.0))
-        await first_worker
-        for number, (priority, pause) in enumerate(arrivals):
-            await clock.advance(pause)
-            queue.add((number, priority, clock.monotonic()), priority=priority)
-        order = [(await queue.get())[0] for _ in arrivals]
-        queue.shut_down()
-        for earlier, later in itertools.pairwise(order):
-            if earlier[1] == later[1]:
-                assert earlier[0] < later[0], "first come, first served within a priority"
-            head_start = (earlier[1] - later[1]) * 0.1
-            assert earlier[2] - head_start <= later[2] + 1e-9, "nobody overtakes by more than the priority is worth"
-
-    asyncio.run(run())
