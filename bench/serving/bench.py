@@ -76,7 +76,8 @@ def ratios(found: dict[str, dict[str, Any]]) -> dict[str, float]:
         best = max(map(rate, peers))
         large = "1000 rows, c=1"
         result["single_row_vs_best_peer_c8"] = rate(ours) / best
-        result["same_engine_vs_best_peer_c8"] = rate("aurora-sklearn") / best
+        if "aurora-sklearn" in found:
+            result["same_engine_vs_best_peer_c8"] = rate("aurora-sklearn") / best
         result["start_vs_fastest_peer"] = found[ours]["start_s"] / min(found[name]["start_s"] for name in peers)
         result["rss_vs_smallest_peer"] = rss(ours) / min(map(rss, peers))
         result["batch_1000_json_vs_best_peer"] = rate(ours, large) / max(rate(name, large) for name in peers)
