@@ -16,10 +16,14 @@ from aurora_controller.kube.meta import ConditionStatus, Manifest
 RECONCILING: Final = "Reconciling"
 STALLED: Final = "Stalled"
 _MAX_MESSAGE_LENGTH = 32768
+_REQUIRED: Final = {"type", "status"}
 
 
 def conditions_of(obj: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return (obj.get("status") or {}).get("conditions") or ()
+    """As they are stored; what is no condition, which no schema would let in, is left out."""
+    status = obj.get("status")
+    stored = status.get("conditions") if isinstance(status, Mapping) else None
+    return [one for one in stored if isinstance(one, Mapping) and one.keys() >= _REQUIRED] if stored else ()
 
 
 def find_condition(conditions: Sequence[Mapping[str, Any]], type: str) -> Mapping[str, Any] | None:  # noqa: A002

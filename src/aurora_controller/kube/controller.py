@@ -194,7 +194,11 @@ class Controller:
     async def _fail(self, request: Request, priority: int, error: Exception) -> None:
         failure = failure_of(error)
         failures = self._queue.failures(request) + 1
-        await self._tell(request, failure, failures, error)
+        try:
+            await self._tell(request, failure, failures, error)
+        except Exception:
+            # Telling reads what may be the very reason of the failure. The other keys must not pay for it.
+            log.exception("failure not told")
         if failure.severity is Severity.WAITING:
             self._queue.forget(request)
             self._queue.add(request, priority=priority, after_seconds=failure.retry_after_seconds or 0.0)

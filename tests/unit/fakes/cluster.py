@@ -333,7 +333,8 @@ def _patched(obj: Manifest, patch: Mapping[str, Any]) -> Manifest:
         if value is None:
             result.pop(name, None)
         elif isinstance(value, Mapping):
-            result[name] = _patched(result.get(name) or {}, value)
+            inner = result.get(name)
+            result[name] = _patched(inner if isinstance(inner, dict) else {}, value)
         else:
             result[name] = copy.deepcopy(value)
     return result

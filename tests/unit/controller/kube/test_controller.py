@@ -5,6 +5,7 @@ import itertools
 from typing import Any
 
 import pytest
+from structlog.typing import EventDict
 
 from aurora_controller.kube.controller import Controller
 from aurora_controller.kube.errors import Forbidden, Invalid, NamespaceTerminating, OutcomeUnknown, ServerError
@@ -335,6 +336,80 @@ async def test_a_bug_costs_its_own_key_alone(world: World) -> None:
     assert world.conditions("wheel") == {"Ready": ("True", "Applied")}
     assert world.conditions("poisoned")["Reconciling"] == ("True", "InternalError")
     assert world.count("controller_runtime_reconcile_panics_total") > 5
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param({"conditions": "none"}, id="conditions that are no list"),
+        pytest.param({"conditions": ["none", {"type": "Ready"}, {"status": "True"}]}, id="conditions that are none"),
+        pytest.param({"conditions": {"type": "Ready"}}, id="one condition"),
+        pytest.param("none", id="status that is no object"),
+        pytest.param(["none"], id="status that is a list"),
+    ],
+)
+async def test_a_status_that_no_schema_would_let_in_is_replaced_and_costs_nobody_else(
+    world: World, status: Any
+) -> None:
+    """It may be in etcd all the same; and a failure is told in the very status."""
+
+    def fail(observed: Any) -> None:
+        if observed.widget["metadata"]["name"] == "poisoned":
+            raise Stalled("InvalidObject", "status: should be an object")
+
+    world.reconciler.before_plan = fail
+    world.cluster.add(a_widget("poisoned") | {"status": status})
+    async with world.controller():
+        world.cluster.add(a_widget())
+        await world.clock.advance(60)
+
+    assert world.conditions("poisoned") == {"Ready": ("False", "InvalidObject"), "Stalled": ("True", "InvalidObject")}
+    assert world.conditions() == {"Ready": ("True", "Applied")}
+
+
+async def test_a_failure_that_cannot_be_told_costs_its_own_key_alone(
+    world: World, logged: list[EventDict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise TypeError("a bug in telling")
+
+    monkeypatch.setattr("aurora_controller.kube.controller.failure_status", broken)
+    world.fails_with(RuntimeError("broken"))
+    world.cluster.add(a_widget())
+    async with world.controller():
+        await world.clock.advance(60)
+        failures = world.reconciler.plans
+        world.reconciler.before_plan = lambda _: None
+        await world.clock.advance(60)
+
+        assert world.conditions() == {"Ready": ("True", "Applied")}
+    assert failures > 5
+    assert "failure not told" in {entry["event"] for entry in logged}
+
+
+async def test_a_poisoned_key_backs_off_to_a_minute_and_more_and_starves_nobody(world: World) -> None:
+    tries: list[float] = []
+
+    def fail(observed: Any) -> None:
+        if observed.widget["metadata"]["name"] == "poisoned":
+            tries.append(world.clock.monotonic())
+            raise KeyError("spec")
+
+    world.reconciler.before_plan = fail
+    world.cluster.add(a_widget("poisoned"))
+    async with world.controller(workers=1):
+        await world.clock.advance(600)
+        world.cluster.add(a_widget())
+        for replicas in range(10):
+            world.cluster.edit(WIDGET, "wheel", {"spec": {"replicas": replicas}})
+            await settle()
+            assert world.cluster.live(DEPLOYMENT, "wheel")["spec"]["replicas"] == replicas
+        await world.clock.advance(3000)
+
+    pauses = [later - earlier for earlier, later in itertools.pairwise(tries)]
+    assert pauses[-1] >= 60
+    assert max(pauses) <= 1000
+    assert len(tries) <= 22
 
 
 async def test_an_error_that_words_itself_anew_each_time_is_no_write_each_time(world: World) -> None:
