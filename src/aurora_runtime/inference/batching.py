@@ -15,17 +15,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aurora_runtime.inference.costs import Costs
 from aurora_runtime.inference.errors import ClientTooBusy, TooBusy, TooLate
 from aurora_runtime.inference.workers import Workers
+from aurora_runtime.store.engine import Answers, Rows
 
-Rows = NDArray[np.float64]
-Answers = dict[str, NDArray[Any]]
 Predict = Callable[[Rows], Answers]
 Outcome = Answers | Exception
 

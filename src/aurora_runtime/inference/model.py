@@ -12,13 +12,11 @@ from aurora_runtime.inference.errors import GoldenRowsDiffer, InvalidRequest
 from aurora_runtime.inference.tensors import NUMPY_TYPES, Features
 from aurora_runtime.store import serialization
 from aurora_runtime.store.descriptor import Descriptor, TensorSpec, Tolerance
-from aurora_runtime.store.engine import Engine
+from aurora_runtime.store.engine import Answers, Engine, Rows
 from aurora_runtime.store.model_store import LocalModel
 
 PLATFORMS: Final = {"onnx": "onnx_onnxv1", "joblib": "sklearn_joblib"}
 """Stored format → ``platform`` of the protocol, ``<project>_<format>``."""
-
-Answers = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +53,7 @@ class LoadedModel:
         """What a response may hold, by name, in the signature's order."""
         return {tensor.name: tensor for tensor in self.descriptor.signature.outputs}
 
-    def predict(self, features: NDArray[np.float64]) -> Answers:
+    def predict(self, features: Rows) -> Answers:
         """Answers of the signature's datatypes for ``features`` (rows, features). Blocking.
 
         Raises InvalidRequest for a row without a finite answer: it lies where the model's arithmetic overflows, and

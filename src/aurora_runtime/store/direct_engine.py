@@ -7,9 +7,9 @@ import structlog
 from numpy.typing import NDArray
 
 from aurora_runtime.store.descriptor import Task
-from aurora_runtime.store.engine import Engine
+from aurora_runtime.store.engine import Answers, Engine, Rows
 from aurora_runtime.store.pickled_model import EstimatorEngine
-from aurora_runtime.store.shortcuts import Answers, OutOfRange, Rows, Shortcut, shortcut_of
+from aurora_runtime.store.shortcuts import OutOfRange, Shortcut, shortcut_of
 
 log = structlog.get_logger(__name__)
 _MIXED_ROWS: Final = 64

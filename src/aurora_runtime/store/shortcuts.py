@@ -30,9 +30,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from aurora_runtime.store.descriptor import LABEL, PREDICTION, PROBABILITIES
+from aurora_runtime.store.engine import Answers, Rows
 
-Rows = NDArray[np.float64]
-Answers = dict[str, NDArray[Any]]
 Shortcut = Callable[[Rows], Answers]
 """Answers as Engine.predict gives them. Raises OutOfRange."""
 

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aurora_runtime.inference.batching import Answers, Batcher, BatchLimits, Predict, Rows, outcomes
+from aurora_runtime.inference.batching import Batcher, BatchLimits, Predict, outcomes
 from aurora_runtime.inference.costs import CHEAP_SECONDS, Costs
 from aurora_runtime.inference.errors import ClientTooBusy, InvalidRequest, TooBusy, TooLate
 from aurora_runtime.inference.workers import Workers
+from aurora_runtime.store.engine import Answers, Rows
 from tests.unit.runtime.inference.models import until
 
 
