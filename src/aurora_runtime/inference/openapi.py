@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from aurora_runtime.inference import binary
-from aurora_runtime.inference.tensors import NUMPY_TYPES, fits
+from aurora_runtime.inference.tensors import NUMPY_TYPES, fitting
 from aurora_runtime.store.descriptor import INPUT_TENSOR, Descriptor, TensorSpec
 
 OPENAPI: Final = "3.1.0"
@@ -73,7 +73,7 @@ def openapi(descriptor: Descriptor, *, guarded: bool) -> JsonObject:
         }
     paths["/openapi.json"] = operations.get("document", "This document", "read", None)
     components: JsonObject = {
-        "schemas": _schemas(descriptor),
+        "schemas": {**_infer_schemas(descriptor), **_other_schemas(descriptor.model)},
         "responses": {
             "Error": {
                 "description": "What is wrong: the field, what was expected and what was given",
@@ -141,7 +141,7 @@ class _Operations:
         }
 
 
-def _schemas(descriptor: Descriptor) -> JsonObject:
+def _infer_schemas(descriptor: Descriptor) -> JsonObject:
     inputs, outputs = descriptor.signature.inputs, descriptor.signature.outputs
     count = len(inputs)
     columns = {
@@ -180,12 +180,18 @@ def _schemas(descriptor: Descriptor) -> JsonObject:
         "parameters": _ref("Parameters"),
         "outputs": {"type": "array", "items": {"oneOf": [_output(tensor) for tensor in outputs]}},
     }
-    named, text, flag = {"const": descriptor.model}, {"type": "string"}, {"type": "boolean"}
-    tensors = {"type": "array", "items": _ref("TensorMetadata")}
-    texts = {"type": "array", "items": text}
     return {
         "InferRequest": _object(request, "inputs"),
         "InferResponse": _object(response, "model_name", "model_version", "outputs"),
+    }
+
+
+def _other_schemas(model: str) -> JsonObject:
+    """Health, metadata, errors: of every model alike, but for its name."""
+    named, text, flag = {"const": model}, {"type": "string"}, {"type": "boolean"}
+    tensors = {"type": "array", "items": _ref("TensorMetadata")}
+    texts = {"type": "array", "items": text}
+    return {
         "Parameters": {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},
         "Error": {**_object({"error": text}, "error"), "additionalProperties": False},
         "Live": _object({"live": flag}, "live"),
@@ -221,7 +227,6 @@ def _whole(inputs: list[TensorSpec]) -> JsonObject:
     flat = {"type": "array", "minItems": len(inputs), "items": _number()}
     cells = [{**_number(), "title": tensor.name, "description": _range(tensor)} for tensor in inputs]
     row = {"type": "array", "prefixItems": cells, "minItems": len(inputs), "maxItems": len(inputs)}
-    fitting = [name for name in NUMPY_TYPES if all(fits(name, tensor) for tensor in inputs)]
     return _tensor(
         {"const": INPUT_TENSOR},
         shape={
@@ -229,7 +234,7 @@ def _whole(inputs: list[TensorSpec]) -> JsonObject:
             "minItems": 2,
             "maxItems": 2,
         },
-        datatypes=fitting,
+        datatypes=fitting(inputs),
         data={"anyOf": [flat, {"type": "array", "minItems": 1, "items": row}]},
     )
 
@@ -243,7 +248,7 @@ def _column(tensor: TensorSpec) -> JsonObject:
             "items": False,
             "minItems": 1,
         },
-        datatypes=[name for name in NUMPY_TYPES if fits(name, tensor)],
+        datatypes=fitting([tensor]),
         data={
             "anyOf": [
                 {"type": "array", "minItems": 1, "items": _number()},

@@ -54,7 +54,7 @@ class Features:
     @cached_property
     def _fitting_all(self) -> frozenset[str]:
         """Datatypes that every feature takes, and so the whole matrix."""
-        return frozenset(name for name in NUMPY_TYPES if all(fits(name, tensor) for tensor in self.tensors))
+        return frozenset(fitting(self.tensors))
 
     def matrix(self, inputs: object) -> NDArray[np.float64]:
         """C-contiguous matrix (rows, features) of finite numbers.
@@ -277,14 +277,19 @@ def _whole_numbers(name: str, elements: list[Any]) -> list[int]:
     return [int(value) for value in elements]
 
 
-def fits(datatype: str, spec: TensorSpec) -> bool:
+def fitting(tensors: Sequence[TensorSpec]) -> list[str]:
+    """The datatypes that all of them take, in the protocol's order."""
+    return [name for name in NUMPY_TYPES if all(_fits(name, tensor) for tensor in tensors)]
+
+
+def _fits(datatype: str, spec: TensorSpec) -> bool:
     """A datatype may be wider or narrower than the signature's, but of a kind that converts without a loss of sense."""
     expected = NUMPY_TYPES.get(spec.datatype)
     return expected is not None and np.can_cast(NUMPY_TYPES[datatype], expected, "same_kind")
 
 
 def _refuse_narrowing(name: str, datatype: str, spec: TensorSpec) -> None:
-    if not fits(datatype, spec):
+    if not _fits(datatype, spec):
         raise InvalidTensor(tensor=name, field="datatype", expected=spec.datatype, given=datatype)
 
 
