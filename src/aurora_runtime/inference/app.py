@@ -128,6 +128,7 @@ def inference_runner(routes: Routes) -> web.ServerRunner:
 
 
 def metrics_runner(metrics: ServerMetrics) -> web.AppRunner:
+    """``metrics_app``, ready to listen."""
     return web.AppRunner(metrics_app(metrics), handle_signals=False, shutdown_timeout=CLOSE_SECONDS)
 
 

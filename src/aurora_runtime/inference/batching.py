@@ -115,7 +115,8 @@ class Batcher:
         self._waiting.append(ask)
         self._waiting_of[client] += 1
         self._unanswered[ask] = None
-        self._set_deadline()
+        if not self._deadline_is_set:
+            self._expire_in(self.limits.seconds)
         self._go_on_soon()
         try:
             return await ask.future, ask
@@ -205,19 +206,17 @@ class Batcher:
 
     # -- deadlines: one timer, for whoever has waited longest
 
-    def _set_deadline(self) -> None:
-        if not self._deadline_is_set:
-            self._deadline_is_set = True
-            self._loop.call_later(self.limits.seconds, self._expire)
+    def _expire_in(self, seconds: float) -> None:
+        self._deadline_is_set = True
+        self._loop.call_later(seconds, self._expire)
 
     def _expire(self) -> None:
         self._deadline_is_set = False
         now = perf_counter()
-        for ask in list(self._unanswered):
+        for ask in self._unanswered:
             remaining = ask.asked + self.limits.seconds - now
             if remaining > 0:
-                self._deadline_is_set = True
-                self._loop.call_later(remaining, self._expire)
+                self._expire_in(remaining)
                 return
             if not ask.future.done():
                 ask.future.set_exception(TooLate(seconds=self.limits.seconds))

@@ -143,7 +143,7 @@ class Routes:
                     seconds=perf_counter() - begun,
                 )
         response.add(header_lines({REQUEST_ID_HEADER: request_id}))
-        response.force_close = response.force_close or self.state is State.DRAINING
+        response.force_close = self.state is State.DRAINING
         return response
 
     async def _answer(self, request: web.BaseRequest, request_id: str) -> Response:
@@ -265,7 +265,7 @@ class Routes:
         return self.model
 
     async def _body(self, request: web.BaseRequest) -> bytes:
-        """Raises TooLarge, and TooSlow when it is not complete in time."""
+        """Raises BodyTooLarge, and TooSlow when it is not complete in time."""
         if request.content.is_eof():  # it came together with the head, as most do: no timer is needed
             body = request.content.read_nowait()
             if len(body) > self.max_body_bytes:
