@@ -89,3 +89,14 @@ lacks_sys_resource() { # CAP_SYS_RESOURCE is bit 24
   bounding=$(sed -n 's/^CapBnd:\s*//p' /proc/self/status)
   (((16#$bounding >> 24 & 1) == 0))
 }
+
+# python_environment FOLDER ARGUMENTS...: a Python environment with what `uv pip install ARGUMENTS` brings, whole or not
+# at all.
+python_environment() {
+  local folder=$1
+  shift
+  rm -rf "$folder.part" "$folder"
+  uv venv -q --relocatable --python python3 "$folder.part"
+  uv pip install -q --python "$folder.part/bin/python" "$@"
+  mv "$folder.part" "$folder"
+}

@@ -13,14 +13,9 @@ build_widgets() {
   go -C "$here/controller_runtime" build -mod=readonly -trimpath -o "$widgets.part" .
   mv "$widgets.part" "$widgets"
 }
-kopf_environment() {
-  rm -rf "$kopf.part" "$kopf"
-  uv venv -q --relocatable --python python3 "$kopf.part"
-  uv pip install -q --python "$kopf.part/bin/python" 'kopf[uvloop]==1.45.2' 'kubernetes-asyncio==36.1.0'
-  mv "$kopf.part" "$kopf"
-}
 [[ -x $widgets ]] || timed "build controller-runtime's widgets" build_widgets
-[[ -x $kopf/bin/kopf ]] || timed "kopf's environment" kopf_environment
+[[ -x $kopf/bin/kopf ]] || timed "kopf's environment" \
+  python_environment "$kopf" 'kopf[uvloop]==1.45.2' 'kubernetes-asyncio==36.1.0'
 
 run_kopf="$kopf/bin/python -m kopf run --all-namespaces --standalone --quiet bench/controller/kopf"
 exec .venv/bin/python -m bench.controller.bench \

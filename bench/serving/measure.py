@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.controller.process import cpu_seconds, stat_fields
 from bench.serving.servers import Server
 
 REPOSITORY = Path(__file__).parents[2]
 SERVER_CORE, CLIENT_CORE = "0", "1"
 START_SECONDS = 180
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Failed(Exception):
@@ -128,12 +128,7 @@ class Running:
         )
 
     def cpu_seconds(self) -> float:
-        total = 0
-        for pid in self._tree():
-            with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                total += int(fields[11]) + int(fields[12])
-        return total / TICKS
+        return sum(map(cpu_seconds, self._tree()))
 
     def memory_mb(self, what: str) -> float:
         """VmRSS: now; VmHWM: the sum of what each process had at most."""
@@ -150,7 +145,7 @@ class Running:
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):
-                    fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                    fields = stat_fields(int(entry.name))
                     parents[int(entry.name)], sessions[int(entry.name)] = int(fields[1]), int(fields[3])
         tree = [pid for pid, session in sessions.items() if session == self.process.pid]
         for pid in tree:

@@ -14,20 +14,11 @@ environments=$cache/environments-$(content_key "$here/run.sh" "$repository/requi
 work=$cache/work-$(content_key "$here/model.py" "$repository/requirements/runtime.lock")
 mkdir -p "$environments" "$work"
 
-# environment NAME ARGUMENTS...: a Python environment with what `uv pip install ARGUMENTS` brings
-environment() {
-  local folder=$environments/$1
-  shift
-  rm -rf "$folder" "$folder.part"
-  uv venv -q --relocatable --python python3 "$folder.part"
-  uv pip install -q --python "$folder.part/bin/python" "$@"
-  mv "$folder.part" "$folder"
-}
-need() { [[ -d $environments/$1 ]] || timed "environment of $1" environment "$@"; }
+need() { [[ -d $environments/$1 ]] || timed "environment of $1" python_environment "$environments/$1" "${@:2}"; }
 # What the runtime's image carries, and no tools of developers. The code is that of this clone, by PYTHONPATH; what is
 # installed of it is only asked for its version.
 aurora_environment() {
-  environment aurora --require-hashes -r "$repository/requirements/runtime.lock"
+  python_environment "$environments/aurora" --require-hashes -r "$repository/requirements/runtime.lock"
   uv pip install -q --python "$environments/aurora/bin/python" --no-deps "$repository"
 }
 [[ -e $environments/aurora ]] || timed "environment of aurora" aurora_environment
