@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -143,11 +144,9 @@ class Target:
     def send(self, *pieces: bytes) -> Reply:
         """Bytes that need not be HTTP, and the first response to them."""
         with self.raw() as connection:
-            try:
+            with suppress(OSError):  # It may have answered and hung up before it read all.
                 for piece in pieces:
                     connection.sendall(piece)
-            except OSError:
-                pass  # It may have answered and hung up before it read all.
             try:
                 response = http.client.HTTPResponse(connection)
                 response.begin()
