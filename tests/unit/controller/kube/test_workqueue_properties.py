@@ -33,6 +33,26 @@ class Entry:
     """None until it is ready."""
 
 
+# Preconditions have names: hypothesis parses the source of a lambda to tell of it, while a test runs, and the parser of
+# Python 3.11 does not always survive that.
+
+
+def something_can_be_taken(machine: "QueueMachine") -> bool:
+    return bool(machine.takeable())
+
+
+def a_worker_may_wait(machine: "QueueMachine") -> bool:
+    return not machine.takeable() and len(machine.waiting) < 3
+
+
+def somebody_waits(machine: "QueueMachine") -> bool:
+    return bool(machine.waiting)
+
+
+def somebody_works(machine: "QueueMachine") -> bool:
+    return bool(machine.processing)
+
+
 class QueueMachine(RuleBasedStateMachine):
     """Workers that find nothing wait; the queue must wake them itself, for the model hands out at once."""
 
@@ -144,25 +164,25 @@ class QueueMachine(RuleBasedStateMachine):
         self.queue.forget(key)
         self.failures[key] = 0
 
-    @precondition(lambda self: self.takeable())
+    @precondition(something_can_be_taken)
     @rule()
     def take(self) -> None:
         self.note_taken(*self.run(self.queue.get()))
 
-    @precondition(lambda self: not self.takeable() and len(self.waiting) < 3)
+    @precondition(a_worker_may_wait)
     @rule()
     def wait(self) -> None:
         self.waiting.append(self.loop.create_task(self.queue.get()))
         self.run(settle())
         assert not self.waiting[-1].done()
 
-    @precondition(lambda self: self.waiting)
+    @precondition(somebody_waits)
     @rule()
     def a_waiting_worker_is_cancelled(self) -> None:
         self.waiting.pop(0).cancel()
         self.run(settle())
 
-    @precondition(lambda self: self.processing)
+    @precondition(somebody_works)
     @rule(data=st.data())
     def done(self, data: st.DataObject) -> None:
         self.finish(data.draw(st.sampled_from(sorted(self.processing))))
