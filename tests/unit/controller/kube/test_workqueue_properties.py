@@ -238,6 +238,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.queue.depth() == {}
         self.queue.shut_down()
         self.run(settle())
+        assert all(isinstance(task.exception(), ShutDown) for task in self.waiting)
 
     def end_by_shutdown(self) -> None:
         """Nothing is handed out any more, and it has drained once the last worker is through with its key."""
