@@ -142,7 +142,7 @@ class KubeClient:
 def with_kind(items: Iterable[Manifest], kind: Kind) -> Iterable[Manifest]:
     """Fills in apiVersion and kind, which the items of a list of a built-in kind do not carry."""
     for item in items:
-        if "kind" not in item:
+        if isinstance(item, dict) and "kind" not in item:
             item["apiVersion"] = kind.api_version
             item["kind"] = kind.kind
         yield item

@@ -35,7 +35,7 @@ from aurora_controller.kube.failure import (
 )
 from aurora_controller.kube.merge_patch import merge_patch
 from aurora_controller.kube.meta import Manifest, is_deleting, key_of
-from aurora_controller.kube.metrics import QUEUES, ReconcileMetrics, WorkQueueMetrics
+from aurora_controller.kube.metrics import QUEUES, WATCH_EVENTS_SKIPPED, ReconcileMetrics, WorkQueueMetrics
 from aurora_controller.kube.reconcile import EventNote, ObjectReader, PatchStatus, Plan, Reconciler, Request, Watch
 from aurora_controller.kube.workqueue import LOW_PRIORITY, NORMAL_PRIORITY, ShutDown, WorkQueue
 
@@ -108,6 +108,7 @@ class Controller:
                 requests = list(watch.requests(obj))
             except Exception:
                 # One malformed object must not stop the events of all others.
+                WATCH_EVENTS_SKIPPED.labels(kind=watch.kind.kind, why="no request").inc()
                 log.exception("no request from event", controller=self.name, kind=watch.kind.kind, object=key_of(obj))
                 continue
             for request in requests:

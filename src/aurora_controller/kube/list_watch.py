@@ -44,11 +44,11 @@ class ListWatch:
     async def page(self, params: Mapping[str, str]) -> Page:
         response = await self.rest.request("GET", self.kind.path(self.namespace), params=self._selected(params))
         answer = response.json()
-        if answer.get("kind") == "Table" or not isinstance(answer.get("items") or [], list):
+        items, metadata = answer.get("items") or [], answer.get("metadata") or {}
+        if answer.get("kind") == "Table" or not isinstance(items, list) or not isinstance(metadata, dict):
             raise UnexpectedResponse(f"a {answer.get('kind')} in place of a list", code=response.code)
-        metadata = answer.get("metadata") or {}
         return Page(
-            items=list(with_kind(answer.get("items") or (), self.kind)),
+            items=list(with_kind(items, self.kind)),
             resource_version=metadata.get("resourceVersion", ""),
             continue_token=metadata.get("continue", ""),
         )

@@ -4,9 +4,9 @@ Objects travel as plain JSON values (``Manifest``), as the API server sends them
 cache is shared by everybody and must be treated as read-only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 Manifest: TypeAlias = dict[str, Any]
 ConditionStatus: TypeAlias = Literal["True", "False", "Unknown"]
@@ -78,6 +78,40 @@ def labels_of(obj: Mapping[str, Any]) -> Mapping[str, str]:
 
 def annotations_of(obj: Mapping[str, Any]) -> Mapping[str, str]:
     return obj["metadata"].get("annotations") or {}
+
+
+def malformed_field(metadata: Mapping[str, Any]) -> str | None:
+    """The first field that is not as ObjectMeta has it, among those that are read here and in ``ownership.py``."""
+    for field in ("name", "resourceVersion"):
+        if not isinstance(metadata.get(field), str):
+            return field
+    return next((field for field, fits in _OPTIONAL_METADATA.items() if not fits(metadata.get(field))), None)
+
+
+def _is_text(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_map_of_text(value: object) -> bool:
+    return value is None or (isinstance(value, dict) and all(isinstance(text, str) for text in value.values()))
+
+
+def _is_list_of_owners(value: object) -> bool:
+    return value is None or (
+        isinstance(value, list)
+        and all(
+            isinstance(owner, dict) and all(isinstance(owner.get(field), str) for field in ("kind", "name", "uid"))
+            for owner in value
+        )
+    )
+
+
+_OPTIONAL_METADATA: Final[Mapping[str, Callable[[object], bool]]] = {
+    **dict.fromkeys(("namespace", "uid", "creationTimestamp", "deletionTimestamp"), _is_text),
+    "generation": lambda value: value is None or isinstance(value, int),
+    **dict.fromkeys(("labels", "annotations"), _is_map_of_text),
+    "ownerReferences": _is_list_of_owners,
+}
 
 
 def is_deleting(obj: Mapping[str, Any]) -> bool:

@@ -36,10 +36,10 @@ from aurora_controller.kube.errors import (
     TooManyRequests,
 )
 from aurora_controller.kube.list_watch import Source
-from aurora_controller.kube.meta import Kind, Manifest, ObjectKey, key_of
+from aurora_controller.kube.meta import Kind, Manifest, ObjectKey, key_of, malformed_field
 from aurora_controller.kube.metrics import WATCH_EVENTS_SKIPPED
 from aurora_controller.kube.resource_version import is_at_least
-from aurora_controller.kube.watch import WatchBroken, WatchEvent, WatchSilent
+from aurora_controller.kube.watch import WatchBroken, WatchEvent, WatchGarbled, WatchSilent
 
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 
@@ -204,6 +204,8 @@ class Reflector:
                 if self._initial is not None:
                     raise _NotStreamed(WatchBroken("the stream ended before its state was complete"))
             except ApiError as error:
+                if isinstance(error, WatchGarbled):
+                    self._skip("not JSON")
                 if self._initial is not None:
                     raise _NotStreamed(error) from error
                 await self._recover(error)
@@ -258,7 +260,7 @@ class Reflector:
         elif self._initial is None:
             self._sends_bookmarks = True
             self._advance(version)
-        elif (metadata.get("annotations") or {}).get(INITIAL_EVENTS_END) == "true":
+        elif _ends_initial(metadata):
             objects, self._initial = list(self._initial.values()), None
             await self._replace(objects, version)
 
@@ -290,8 +292,9 @@ class Reflector:
         if obj.get("kind") != self._kind.kind or obj.get("apiVersion") != self._kind.api_version:
             self._skip("another kind", apiVersion=obj.get("apiVersion"), objectKind=obj.get("kind"))
             return False
-        if not isinstance(metadata.get("name"), str) or not isinstance(metadata.get("resourceVersion"), str):
-            self._skip("no name or version")
+        field = malformed_field(metadata)
+        if field is not None:
+            self._skip("malformed metadata", field=field)
             return False
         return True
 
@@ -326,6 +329,11 @@ class Reflector:
         level = log.info if isinstance(error, Gone) else log.warning
         level("watching interrupted", kind=self._kind.kind, error=str(error), retry_after_seconds=round(seconds, 3))
         await self._clock.sleep(seconds)
+
+
+def _ends_initial(metadata: Mapping[str, Any]) -> bool:
+    annotations = metadata.get("annotations")
+    return isinstance(annotations, dict) and annotations.get(INITIAL_EVENTS_END) == "true"
 
 
 class _EndedAtOnce(ApiError):

@@ -30,6 +30,10 @@ class WatchBroken(ApiError):
     """The connection broke, or its last line is incomplete: what came before it is good."""
 
 
+class WatchGarbled(WatchBroken):
+    """A whole line is not JSON; what came before it is good, and the event can be had again."""
+
+
 class WatchSilent(ApiError):
     """Not even a bookmark came for too long: the other end may be gone."""
 
@@ -122,7 +126,7 @@ def _decode_into(events: list[WatchEvent], lines: list[bytes]) -> ApiError | Non
         try:
             value = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            return WatchBroken(f"a line that is not JSON: {error}")
+            return WatchGarbled(f"a line that is not JSON: {error}")
         if not isinstance(value, dict):
             events.append(WatchEvent("", value))
             continue

@@ -29,6 +29,7 @@ def a_source(rest: RestClient, *, label_selector: str = "") -> ListWatch:
     [
         pytest.param({"kind": "Table", "metadata": {}, "rows": []}, id="a table for people"),
         pytest.param({"kind": "ConfigMapList", "metadata": {}, "items": {"a": 1}}, id="items that are no list"),
+        pytest.param({"kind": "ConfigMapList", "metadata": ["7"], "items": []}, id="metadata that is no object"),
     ],
 )
 async def test_what_is_not_a_list_of_objects_is_refused(server: FakeAPIServer, body: Manifest) -> None:
@@ -43,6 +44,12 @@ async def test_an_empty_list_may_come_without_items(server: FakeAPIServer) -> No
     async with RestClient(StaticConfig(server.url)) as rest:
         page = await a_source(rest).page({})
     assert (page.items, page.resource_version, page.continue_token) == ([], "7", "")
+
+
+async def test_an_item_that_is_no_object_is_handed_on_for_the_reflector_to_judge(server: FakeAPIServer) -> None:
+    server.fail(Answer(body={"kind": "ConfigMapList", "metadata": {"resourceVersion": "7"}, "items": [5, None]}))
+    async with RestClient(StaticConfig(server.url)) as rest:
+        assert list(map(repr, (await a_source(rest).page({})).items)) == ["5", "None"]
 
 
 async def test_the_selector_goes_with_every_page(server: FakeAPIServer) -> None:

@@ -1,7 +1,8 @@
 """What a reflector does with each way a watch can go."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import pytest
 from structlog.typing import EventDict
@@ -16,8 +17,9 @@ from aurora_controller.kube.errors import (
 )
 from aurora_controller.kube.list_watch import Page
 from aurora_controller.kube.meta import Manifest
+from aurora_controller.kube.metrics import REGISTRY
 from aurora_controller.kube.reflector import Reflector
-from aurora_controller.kube.watch import WatchBroken, WatchEvent, WatchSilent, WatchUnreadable
+from aurora_controller.kube.watch import WatchBroken, WatchEvent, WatchGarbled, WatchSilent, WatchUnreadable
 from tests.unit.controller.kube.reflecting import (
     CONFIG_MAP,
     STREAMED,
@@ -35,6 +37,31 @@ from tests.unit.controller.kube.reflecting import (
     running,
 )
 from tests.unit.fakes.clock import settle
+
+MALFORMED_METADATA: Final[Mapping[str, Sequence[Any]]] = {
+    "name": (None, 5),
+    "resourceVersion": (None, 12),
+    **dict.fromkeys(("namespace", "uid", "creationTimestamp", "deletionTimestamp"), (5, {})),
+    "generation": ("one",),
+    **dict.fromkeys(("labels", "annotations"), ("a=b", ["a"], {"a": 1})),
+    "ownerReferences": ({}, ["owner"], [{"kind": "Widget", "name": "w"}], [{"kind": "Widget", "name": "w", "uid": 1}]),
+}
+"""No API server sends such a thing, but what stands between may."""
+
+
+def with_metadata(**odd: Any) -> Manifest:
+    manifest = an_object("c", 11)
+    return manifest | {"metadata": manifest["metadata"] | odd}
+
+
+def skipped() -> float:
+    """Events that were left out, for whatever reason."""
+    return sum(
+        sample.value
+        for family in REGISTRY.collect()
+        for sample in family.samples
+        if sample.name == "watch_events_skipped_total" and sample.labels["kind"] == CONFIG_MAP.kind
+    )
 
 
 async def test_a_watch_whose_time_is_over_is_continued_at_once_from_the_last_version() -> None:
@@ -209,14 +236,38 @@ async def test_trouble_that_comes_back_is_met_ever_more_slowly_up_to_half_a_minu
         pytest.param(WatchEvent("DELETED", an_object("a", 11) | {"metadata": {"resourceVersion": "11"}}), id="no name"),
         pytest.param(WatchEvent("BOOKMARK", {"metadata": {}}), id="a bookmark without a version"),
         pytest.param(WatchEvent("BOOKMARK", "11"), id="a bookmark of nothing"),
+        *(
+            pytest.param(WatchEvent("ADDED", with_metadata(**{field: value})), id=f"{field} {value!r}")
+            for field, values in MALFORMED_METADATA.items()
+            for value in values
+        ),
     ],
 )
-async def test_an_event_that_cannot_be_understood_is_left_out_and_said_aloud(
+async def test_an_event_that_cannot_be_understood_is_left_out_said_aloud_and_counted(
     event: WatchEvent, logged: list[EventDict]
 ) -> None:
+    before = skipped()
     async with running(Open(*STREAMED, event, modified("a", 12))) as world:
         assert world.copy.told == ["replace a b", "put a@12"]
         assert [entry["event"] for entry in logged if entry["log_level"] == "warning"] == ["event skipped"]
+        assert skipped() == before + 1
+
+
+@pytest.mark.parametrize("annotations", [5, "true", ["true"]])
+async def test_a_bookmark_with_odd_annotations_ends_no_first_state(annotations: Any) -> None:
+    odd = WatchEvent("BOOKMARK", {"metadata": {"resourceVersion": "9", "annotations": annotations}})
+    async with running(Open(added("a"), odd, *STREAMED)) as world:
+        assert world.copy.told == ["replace a b"]
+
+
+async def test_a_line_that_is_not_json_is_counted_and_asked_for_again() -> None:
+    before, stream = skipped(), Open(*STREAMED)
+    async with running(stream, Open(modified("a", 12))) as world:
+        stream.send(modified("b", 11))
+        stream.end(WatchGarbled("a line that is not JSON"))
+        await settle()
+        assert world.copy.told == ["replace a b", "put b@11", "put a@12"]
+        assert skipped() == before + 1
 
 
 async def test_a_listed_item_that_is_no_object_is_left_out() -> None:

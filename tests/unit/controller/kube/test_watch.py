@@ -17,7 +17,15 @@ from aurora_controller.kube.errors import (
 )
 from aurora_controller.kube.meta import Kind
 from aurora_controller.kube.rest import RestClient
-from aurora_controller.kube.watch import LineBuffer, WatchBroken, WatchEvent, WatchSilent, WatchUnreadable, watch
+from aurora_controller.kube.watch import (
+    LineBuffer,
+    WatchBroken,
+    WatchEvent,
+    WatchGarbled,
+    WatchSilent,
+    WatchUnreadable,
+    watch,
+)
 from tests.unit.fakes.api_faults import Abort, Answer, Stream
 from tests.unit.fakes.api_server import FakeAPIServer
 from tests.unit.fakes.clock import FakeClock, until
@@ -145,7 +153,7 @@ async def test_a_line_that_is_not_json_breaks_the_watch(server: FakeAPIServer) -
     server.fail(Stream(chunks=[a_line("a") + b'{"type": "ADDED", "obj\n' + a_line("b")], ending="silence"))
     watching = await follow(server)
     assert watching.names == ["a"]
-    assert isinstance(watching.error, WatchBroken)
+    assert isinstance(watching.error, WatchGarbled)
 
 
 async def test_a_server_that_is_gone_before_it_answers_has_failed(server: FakeAPIServer) -> None:
