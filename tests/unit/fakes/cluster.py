@@ -35,7 +35,8 @@ class FakeCluster:
         self._defaults = defaults
         self._live: dict[tuple[Kind, ObjectKey], Manifest] = {}
         self._seen: dict[tuple[Kind, ObjectKey], Manifest] = {}
-        self._stored: dict[tuple[Kind, ObjectKey], bytes] = {}
+        self._stored: dict[tuple[str, str], bytes] = {}
+        """Every version as it was stored, by uid and resourceVersion."""
         self._owners: dict[tuple[str, Path], set[str]] = {}
         self._handlers: list[tuple[Watch, Handler]] = []
         self._uids = itertools.count(1)
@@ -97,8 +98,11 @@ class FakeCluster:
 
     def check_nothing_mutated(self) -> None:
         """Raises AssertionError when somebody changed an object that the cache had handed out."""
-        for place, obj in self._live.items():
-            assert orjson.dumps(obj) == self._stored[place], f"{place[0].kind} {place[1]} was changed in the cache"
+        for obj in self._live.values():
+            self._check_unchanged(obj)
+        if self._is_held_back:
+            for obj in self._seen.values():
+                self._check_unchanged(obj)
 
     # The client.
 
@@ -191,6 +195,9 @@ class FakeCluster:
         obj.setdefault("kind", kind.kind)
         place = (kind, key_of(obj))
         before = self._live.get(place)
+        if before is not None:
+            # Looked at before it is replaced: a change in the cache must not pass for a write.
+            self._check_unchanged(before)
         metadata = obj["metadata"]
         metadata.setdefault("uid", f"uid-{next(self._uids)}")
         self._defaults(obj)
@@ -202,18 +209,23 @@ class FakeCluster:
         self._version += 1
         metadata["resourceVersion"] = str(self._version)
         self._live[place] = copy.deepcopy(obj)
-        self._stored[place] = orjson.dumps(obj)
+        self._stored[_version_of(obj)] = orjson.dumps(obj)
         self._show(place)
         return copy.deepcopy(obj)
 
     def _delete(self, kind: Kind, key: ObjectKey) -> None:
         gone = self._live.pop((kind, key))
+        self._check_unchanged(gone)
         self._version += 1
         self._show((kind, key))
         for (child_kind, child_key), child in list(self._live.items()):
             owner = controller_of(child)
             if owner is not None and owner["uid"] == uid_of(gone):
                 self._delete(child_kind, child_key)
+
+    def _check_unchanged(self, obj: Manifest) -> None:
+        unchanged = orjson.dumps(obj) == self._stored[_version_of(obj)]
+        assert unchanged, f"{obj['kind']} {key_of(obj)} was changed in the cache"
 
     def _show(self, place: tuple[Kind, ObjectKey]) -> None:
         if self._is_held_back:
@@ -283,6 +295,10 @@ class CacheView:
 
     def seen_version(self, kind: Kind, key: ObjectKey) -> str | None:
         return str(self._cluster.seen_version)
+
+
+def _version_of(obj: Manifest) -> tuple[str, str]:
+    return uid_of(obj), obj["metadata"]["resourceVersion"]
 
 
 def _content(obj: Manifest) -> Manifest:

@@ -3,10 +3,11 @@
 import asyncio
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aurora_controller.kube.meta import DEPLOYMENT, SECRET, SERVICE, Kind
+from aurora_controller.kube.meta import DEPLOYMENT, SECRET, SERVICE, Kind, ObjectKey
 from tests.unit.controller.kube.widgets import WIDGET, a_widget
 from tests.unit.controller.kube.world import World, kill_at
 
@@ -68,6 +69,17 @@ def test_every_story_ends_as_if_only_its_last_spec_had_ever_been(steps: list[tup
         world.cluster.writes.clear()
         await world.restart()
         assert world.cluster.writes == []
-        world.cluster.check_nothing_mutated()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", [WIDGET, DEPLOYMENT, SERVICE])
+async def test_a_reconciler_that_changes_what_it_was_handed_is_found_out(world: World, kind: Kind) -> None:
+    """Else every other test would pass though the cache of a real controller drifts from what is stored."""
+    world.cluster.add(a_widget())
+    await world.restart()
+    in_cache = world.cluster.cache.get(kind, ObjectKey("team", "wheel"))
+    assert in_cache is not None
+    in_cache["metadata"]["labels"] = {"seen": "yes"}
+    with pytest.raises(AssertionError, match=f"{kind.kind} team/wheel was changed in the cache"):
+        await world.restart()

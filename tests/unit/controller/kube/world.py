@@ -75,6 +75,7 @@ class World:
         finally:
             running.cancel()
             await asyncio.wait([running])
+        self.cluster.check_nothing_mutated()
 
     async def restart(self) -> None:
         """A new process runs until it has nothing to do at once."""

@@ -68,6 +68,7 @@ class Namespace:
             if observed is not None:
                 await self._executor.execute(REQUEST, self.reconciler.plan(observed, self.now))
             if len(self.cluster.writes) == sent:
+                self.cluster.check_nothing_mutated()
                 return self.cluster.writes[before:]
         raise AssertionError(f"never quiet: {self.cluster.writes[before:]}")
 

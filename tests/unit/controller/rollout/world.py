@@ -234,6 +234,7 @@ class World:
             self.act()
             if len(self.cluster.writes) == before and self.deaths == deaths:
                 self.invariants.at_rest()
+                self.cluster.check_nothing_mutated()
                 return
         raise AssertionError(f"does not come to rest: {self.cluster.writes[-12:]}")
 
