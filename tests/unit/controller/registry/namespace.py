@@ -30,15 +30,19 @@ class Namespace:
 
     def __init__(self, *present: Manifest) -> None:
         self.cluster = FakeCluster(ML_TRAINING_JOB, ML_MODEL_VERSION, ML_MODEL, ML_DEPLOYMENT)
-        self.reconciler = RegistryReconciler(cache=self.cluster.cache, live=self)
         self.managed_fields: Sequence[Mapping[str, Any]] = ()
         """What a live look at the MLModel tells beside what the cache holds."""
         self.live_looks = 0
         self.now: datetime = parse_time(LATER)
+        self.add(*present)
+        self.restart()
+
+    def restart(self) -> None:
+        """A new controller process."""
+        self.reconciler = RegistryReconciler(cache=self.cluster.cache, live=self)
         self._executor = Executor(
             client=self.cluster, writes=Forgetful(), field_manager=FIELD_MANAGER, intent_annotation="intent"
         )
-        self.add(*present)
 
     def add(self, *manifests: Manifest) -> None:
         for manifest in manifests:

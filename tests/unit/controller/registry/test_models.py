@@ -128,27 +128,6 @@ async def test_nothing_is_written_when_nothing_changed() -> None:
     assert await namespace.reconcile() == []
 
 
-async def test_the_end_is_the_same_whichever_write_the_controller_died_at() -> None:
-    def begin() -> Namespace:
-        return Namespace(a_training_job(), a_ready_version(1), a_model_version(2), a_model_version(3, job="gone"))
-
-    whole = begin()
-    writes = await whole.reconcile()
-    for number in range(1, len(writes) + 1):
-        broken = begin()
-
-        def die(_: str, world: Namespace = broken, at: int = number) -> None:
-            if len(world.cluster.writes) == at:
-                raise ConnectionError
-
-        broken.cluster.after_write = die
-        with pytest.raises(ConnectionError):
-            await broken.reconcile()
-        await broken.reconcile()
-        assert broken.model() == whole.model()
-        assert [broken.version(n) for n in (1, 2, 3)] == [whole.version(n) for n in (1, 2, 3)]
-
-
 async def test_marks_that_the_loop_set_on_an_earlier_error_go_when_all_is_well() -> None:
     marks = [a_condition("Stalled"), a_condition("Reconciling")]
     namespace = Namespace(a_ready_version(1), a_model(status={"conditions": marks}))
