@@ -43,6 +43,8 @@ class Variable(StrEnum):
     DRAIN_SECONDS = "AURORA_DRAIN_SECONDS"
     LOG_LEVEL = "AURORA_LOG_LEVEL"
     ACCESS_LOG_SHARE = "AURORA_ACCESS_LOG_SHARE"
+    PAYLOAD_LOG = "AURORA_PAYLOAD_LOG"
+    """JSON of PayloadLogging."""
     LIBRARY_VERSIONS = "AURORA_LIBRARY_VERSIONS"
     MAX_BODY_BYTES = "AURORA_MAX_BODY_BYTES"
     QUEUE_LIMIT = "AURORA_QUEUE_LIMIT"
@@ -212,6 +214,18 @@ class TrainingProgress(Contract):
     run_id: str
     phase: Phase
     percent: int = Field(ge=0, le=100)
+
+
+class PayloadLogging(Contract):
+    """Which payloads a server logs, and what of them is left out."""
+
+    model_config = ConfigDict(extra="forbid")
+    """A field that is not understood may be one that hides something: better no server than one that tells it."""
+
+    percent: int = Field(ge=1, le=100)
+    """Of the answered predictions."""
+    redact: list[str] = Field(default_factory=list)
+    """Inputs and outputs whose values are replaced."""
 
 
 class ServingCounters(Contract):

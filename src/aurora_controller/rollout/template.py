@@ -26,6 +26,7 @@ from aurora_runtime.contract import (
     SERVER_CONTAINER,
     STORE_MOUNT_PATH,
     TERMINATION_MESSAGE_PATH,
+    PayloadLogging,
     Variable,
 )
 
@@ -156,7 +157,7 @@ def _server(namespace: str, model: str, revision: Revision) -> dict[str, Any]:
 
 def _server_settings(server: Server) -> dict[Variable, str]:
     """Only what the user set: whatever else there is belongs to the runtime image, and keeps templates as they were."""
-    share = server.logging.access_log_percent
+    share, payloads = server.logging.access_log_percent, server.logging.payloads
     given = {
         Variable.THREADS: server.limits.threads,
         Variable.QUEUE_LIMIT: server.limits.queue_limit,
@@ -165,6 +166,7 @@ def _server_settings(server: Server) -> dict[Variable, str]:
         Variable.BATCH_ROWS: server.batching.max_rows,
         Variable.LOG_LEVEL: server.logging.level and server.logging.level.lower(),
         Variable.ACCESS_LOG_SHARE: None if share is None else share / 100,
+        Variable.PAYLOAD_LOG: payloads and PayloadLogging(percent=payloads.percent, redact=payloads.redact).to_json(),
         Variable.LIBRARY_VERSIONS: server.library_versions and server.library_versions.lower(),
     }
     return {variable: str(value) for variable, value in given.items() if value is not None}

@@ -22,8 +22,10 @@ from aurora_runtime.inference.libraries import check_libraries
 from aurora_runtime.inference.listener import CLOSE_SECONDS, listening
 from aurora_runtime.inference.metrics import ServerMetrics
 from aurora_runtime.inference.model import LoadedModel
+from aurora_runtime.inference.payload_log import PayloadLog
 from aurora_runtime.inference.protocol import error_body
 from aurora_runtime.inference.routes import JSON, Routes, State
+from aurora_runtime.inference.sampling import Sampler
 from aurora_runtime.inference.settings import InferenceSettings
 from aurora_runtime.inference.workers import Workers
 from aurora_runtime.store.model_store import ModelStore
@@ -36,7 +38,8 @@ T = TypeVar("T")
 async def serve(settings: InferenceSettings, *, stop: asyncio.Event, hasten: asyncio.Event) -> None:
     """Serves until ``stop``, drains until ``hasten`` or the time is over, returns when the last request is answered.
 
-    Raises ArtifactRefused, ModelNotFound, LibrariesDiffer and GoldenRowsDiffer when nothing may be served.
+    Raises ArtifactRefused, ModelNotFound, LibrariesDiffer and GoldenRowsDiffer when nothing may be served, and
+    InvalidSettings when they do not fit the model.
     """
     known_version = settings.version if isinstance(settings.version, int) else None
     metrics = ServerMetrics(model=settings.model, version=known_version, revision=settings.revision)
@@ -59,7 +62,7 @@ async def serve(settings: InferenceSettings, *, stop: asyncio.Event, hasten: asy
                 seconds=settings.request_timeout_seconds,
             ),
             body_seconds=settings.body_timeout_seconds,
-            access_log=AccessLog(share=settings.access_log_share),
+            access_log=AccessLog(Sampler(share=settings.access_log_share)),
         )
         await running.enter_async_context(
             listening(metrics_runner(metrics), name="metrics", host=settings.host, port=settings.metrics_port)
@@ -78,6 +81,12 @@ async def serve(settings: InferenceSettings, *, stop: asyncio.Event, hasten: asy
         model = await _unless(stop, _load(settings, metrics, workers, Path(scratch)))
         if model is None:
             return
+        if settings.payload_log is not None:
+            routes.payload_log = PayloadLog(
+                Sampler(share=settings.payload_log.percent / 100),
+                signature=model.descriptor.signature,
+                redact=settings.payload_log.redact,
+            )
         routes.serve(model)
         log.info("ready", model=model.name, version=model.version, revision=settings.revision, digest=model.digest)
 

@@ -24,6 +24,7 @@ InferenceError
 
 from collections.abc import Mapping, Sequence
 from reprlib import Repr
+from traceback import format_tb
 from typing import Final
 
 _SHORT: Final = Repr()  # its defaults, but lists of up to 8: longer shapes are none
@@ -34,6 +35,16 @@ _WORDS: Final = {True: "true", False: "false", None: "null"}
 def shown(value: object) -> str:
     """A value of a request as an error tells it: short, however long or deep it is, and in JSON's words."""
     return _WORDS[value] if value is None or isinstance(value, bool) else _SHORT.repr(value)[:80]
+
+
+def without_messages(error: BaseException | None) -> dict[str, str]:
+    """Fields of a log line: which errors led to this one, and where. Their messages may quote values of a request."""
+    types, frames = [], []
+    while error is not None:
+        types.append(type(error).__name__)
+        frames += format_tb(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    return {"error": " from ".join(types), "traceback": "".join(frames)}
 
 
 class InferenceError(Exception):

@@ -10,6 +10,7 @@ import structlog
 from aiohttp import web
 from aiohttp.web_runner import BaseRunner
 
+from aurora_runtime.inference.errors import without_messages
 from aurora_runtime.inference.protocol import error_body
 
 log = structlog.get_logger(__name__)
@@ -35,16 +36,16 @@ class Protocol(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         if status == 500:
-            log.error("a request failed", exc_info=exc)
+            log.error("a request failed", **without_messages(exc))
         first_line = str(message or exc).partition("\n")[0].rstrip(":")
         text = "internal error; the server's log tells more" if status == 500 else f"not HTTP: {first_line}"
         response = web.Response(status=status, body=error_body(text), content_type="application/json")
         response.force_close()
         return response
 
-    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+    def log_exception(self, *_: Any, **kwargs: Any) -> None:
         """What comes here are broken bodies and connections, after they were answered or lost: clients' doing."""
-        self.logger.debug(*args, **kwargs)
+        log.debug("a connection failed", **without_messages(kwargs.get("exc_info")))
 
 
 async def _at_once() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from aurora_runtime.contract import MAX_TERMINATION_MESSAGE_BYTES, TERMINATION_MESSAGE_PATH, ExitCode
+from aurora_runtime.inference import payload_log
 from aurora_runtime.inference.app import serve
 from aurora_runtime.inference.errors import GoldenRowsDiffer, InvalidSettings, LibrariesDiffer
 from aurora_runtime.inference.refusal import refusal_text
@@ -27,8 +28,7 @@ def main() -> int:
     except InvalidSettings as error:
         sys.stderr.write(f"error: {error}\n")
         return ExitCode.INVALID_INPUT
-    configure_logging(settings.log_level)
-    logging.captureWarnings(True)
+    begin_logging(settings.log_level)
     try:
         asyncio.run(run(settings))
     except (ArtifactRefused, ModelNotFound, GoldenRowsDiffer, LibrariesDiffer) as error:
@@ -36,11 +36,22 @@ def main() -> int:
         write_termination_message(text)
         log.error("model refused", reason=type(error).__name__, error=text)
         return ExitCode.ARTIFACT_REFUSED
+    except InvalidSettings as error:
+        write_termination_message(str(error))
+        log.error("settings refused", error=str(error))
+        return ExitCode.INVALID_INPUT
     except Exception as error:
         write_termination_message(f"{type(error).__name__}: {error}")
         log.exception("server failed")
         return ExitCode.FAILED
     return ExitCode.OK
+
+
+def begin_logging(level: str) -> None:
+    """Lines of ``level`` and above on stderr, and payloads, whose own setting says whether there are any."""
+    configure_logging(level)
+    logging.captureWarnings(True)
+    logging.getLogger(payload_log.__name__).setLevel(logging.INFO)
 
 
 async def run(settings: InferenceSettings) -> None:

@@ -29,16 +29,19 @@ from aurora_runtime.inference.errors import (
     UnknownExpectation,
     UnsupportedMedia,
     WrongMethod,
+    without_messages,
 )
 from aurora_runtime.inference.metrics import Phase, ServerMetrics
 from aurora_runtime.inference.model import LoadedModel
 from aurora_runtime.inference.model_watch import ModelWatch
 from aurora_runtime.inference.openapi import openapi
 from aurora_runtime.inference.paths import Address, Endpoint, address_of
+from aurora_runtime.inference.payload_log import PayloadLog
 from aurora_runtime.inference.protocol import error_body, parse_request, render_binary_response, render_response
 from aurora_runtime.inference.request_id import HEADER as REQUEST_ID_HEADER
 from aurora_runtime.inference.request_id import RequestIds
 from aurora_runtime.inference.responses import Response, header_lines
+from aurora_runtime.inference.sampling import Sampler
 from aurora_runtime.inference.statuses import CLIENT_GONE, advice, status_of
 from aurora_runtime.inference.workers import Workers
 
@@ -48,6 +51,7 @@ Handler = Callable[[web.BaseRequest, Address], Awaitable[Response]]
 JSON: Final = "application/json"
 REVISION_HEADER: Final = "X-Aurora-Revision"
 VERSION_HEADER: Final = "X-Aurora-Model-Version"
+_REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 
 class State(StrEnum):
@@ -74,7 +78,8 @@ class Routes:
     """Of a body when it is decompressed."""
     body_seconds: float = 30.0
     """How long a body may take to come."""
-    access_log: AccessLog = field(default_factory=lambda: AccessLog(share=0))
+    access_log: AccessLog = field(default_factory=lambda: AccessLog(Sampler(share=0)))
+    payload_log: PayloadLog | None = None
     failures: AuthFailures = field(default_factory=AuthFailures)
     request_ids: RequestIds = field(default_factory=RequestIds)
     model: LoadedModel | None = None
@@ -128,6 +133,7 @@ class Routes:
         """Any request: names and logs it, turns errors into responses; while draining, asks clients to connect anew."""
         begun = perf_counter()
         request_id = self.request_ids.of(request.headers)
+        request[_REQUEST_ID] = request_id
         status = CLIENT_GONE
         try:
             response = await self._answer(request, request_id)
@@ -225,6 +231,8 @@ class Routes:
 
         if self.metrics.watch is not None:
             self.metrics.watch.observe(asked.out_of_range, answers)
+        if self.payload_log is not None:
+            self.payload_log.offer(request[_REQUEST_ID], asked.features, answers)
         durations = self.metrics.durations
         durations[Phase.DECODE].observe(decoded - begun)
         durations[Phase.QUEUE].observe(ask.started - ask.asked)
@@ -310,7 +318,7 @@ class Routes:
         if isinstance(error, web.RequestPayloadError):
             message = "body: cut off, or not encoded as its headers say"
         elif status == 500:
-            log.error("a request failed", request_id=request_id, exc_info=error)
+            log.error("a request failed", request_id=request_id, **without_messages(error))
             message = "internal error; the server's log tells more"
         else:
             message = str(error)

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from aurora_runtime import contract
-from aurora_runtime.contract import Variable
+from aurora_runtime.contract import PayloadLogging, Variable
 from aurora_runtime.inference.errors import InvalidSettings
 from aurora_runtime.inference.libraries import LibraryPolicy
 
@@ -65,6 +66,11 @@ class InferenceSettings(BaseModel):
     access_log_share: Annotated[
         float, Field(description="share of successful requests that are logged, 0 to 1; errors always are", ge=0, le=1)
     ] = 0.0
+    payload_log: Annotated[
+        PayloadLogging | None,
+        BeforeValidator(lambda given: from_json(given) if isinstance(given, str) else given),
+        Field(description='payloads that are logged, as JSON: {"percent": 1, "redact": ["<name>"]}; without it none'),
+    ] = None
     library_versions: Annotated[
         LibraryPolicy,
         Field(description="libraries other than at training: warn, refuse, or auto: refuse pickles of another minor"),

@@ -5,7 +5,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from aurora_controller.api.model import ApiModel
+from aurora_controller.api.model import SET_LIST, ApiModel
+
+TensorName = Annotated[str, Field(description="Name of an input or output.", min_length=1, max_length=256)]
 
 
 class LogLevel(StrEnum):
@@ -57,8 +59,22 @@ class ServerBatching(ApiModel):
     ] = None
 
 
+class ServerPayloadLogging(ApiModel):
+    """Which payloads a pod logs: inputs and outputs of answered predictions, at most 256 values each."""
+
+    percent: Annotated[int, Field(description="Percent of the answered predictions that are logged.", ge=1, le=100)]
+    redact: Annotated[
+        list[TensorName],
+        Field(
+            description="Inputs and outputs whose values are replaced. The pod ends when its model lacks one of them.",
+            max_length=256,
+            json_schema_extra=SET_LIST,
+        ),
+    ] = Field(default_factory=list)
+
+
 class ServerLogging(ApiModel):
-    """What a pod logs. Never keys, headers or payloads."""
+    """What a pod logs. Never keys or headers, and payloads only where they are asked for."""
 
     level: Annotated[LogLevel | None, Field(description="Least level that is logged; Info when unset.")] = None
     access_log_percent: Annotated[
@@ -68,6 +84,9 @@ class ServerLogging(ApiModel):
             ge=0,
             le=100,
         ),
+    ] = None
+    payloads: Annotated[
+        ServerPayloadLogging | None, Field(description="Which payloads are logged; none when unset.")
     ] = None
 
 

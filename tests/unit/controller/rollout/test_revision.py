@@ -150,32 +150,52 @@ def test_what_the_user_sets_of_the_server_reaches_its_settings() -> None:
     """Read back by the server's own parser: a variable that it does not know, or a value that it refuses, fails."""
     server = {
         "limits": {"threads": 2, "queueLimit": 7, "maxBodyBytes": 2048},
-        "logging": {"level": "Warning", "accessLogPercent": 5},
+        "logging": {
+            "level": "Warning",
+            "accessLogPercent": 5,
+            "payloads": {"percent": 10, "redact": ["income", 'a "quoted", name']},
+        },
         "libraryVersions": "Refuse",
     }
     (container,) = a_template(server=server)["spec"]["containers"]
     settings = InferenceSettings.from_command_line([], {one["name"]: one["value"] for one in container["env"]})
     assert settings.model_dump(
-        include={"threads", "queue_limit", "max_body_bytes", "log_level", "access_log_share", "library_versions"}
+        include={
+            *("threads", "queue_limit", "max_body_bytes", "library_versions"),
+            *("log_level", "access_log_share", "payload_log"),
+        }
     ) == {
         "threads": 2,
         "queue_limit": 7,
         "max_body_bytes": 2048,
         "log_level": "warning",
         "access_log_share": 0.05,
+        "payload_log": {"percent": 10, "redact": ["income", 'a "quoted", name']},
         "library_versions": "refuse",
     }
 
 
-async def test_a_changed_server_opens_a_canary_and_leaves_the_stable_template_alone() -> None:
+@pytest.mark.parametrize(
+    ("server", "variable"),
+    [
+        ({"limits": {"queueLimit": 7}}, {"name": "AURORA_QUEUE_LIMIT", "value": "7"}),
+        (
+            {"logging": {"payloads": {"percent": 1}}},
+            {"name": "AURORA_PAYLOAD_LOG", "value": '{"percent":1,"redact":[]}'},
+        ),
+    ],
+)
+async def test_a_changed_server_opens_a_canary_and_leaves_the_stable_template_alone(
+    server: dict[str, Any], variable: dict[str, str]
+) -> None:
     world = World()
     await world.run(10, until=lambda: world.phase == "Idle")
     stable = world.revision("stable")
     before = world.workload(stable)["spec"]["template"]
-    world.edit(server={"limits": {"queueLimit": 7}})
+    world.edit(server=server)
     await world.run(20, until=lambda: world.phase == "Canary")
     (container,) = world.workload(world.revision("canary"))["spec"]["template"]["spec"]["containers"]
-    assert {"name": "AURORA_QUEUE_LIMIT", "value": "7"} in container["env"]
+    assert variable in container["env"]
     assert world.workload(stable)["spec"]["template"] == before
 
 

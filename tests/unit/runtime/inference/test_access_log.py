@@ -3,8 +3,9 @@
 import pytest
 from structlog.testing import capture_logs
 
-from aurora_runtime.inference.access_log import LINES_PER_SECOND, AccessLog
+from aurora_runtime.inference.access_log import AccessLog
 from aurora_runtime.inference.request_id import RequestIds
+from aurora_runtime.inference.sampling import LINES_PER_SECOND, Sampler
 from tests.unit.runtime.inference.models import KEY, MODEL, Serving
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -39,22 +40,22 @@ def test_two_processes_make_different_ids() -> None:
 
 @pytest.mark.parametrize(("share", "logged"), [(0.0, 0), (0.1, 10), (1.0, 100)])
 def test_a_share_of_the_successful_requests_is_logged(share: float, logged: int) -> None:
-    access_log = AccessLog(share=share, clock=lambda: 0.0)
+    access_log = AccessLog(Sampler(share=share, clock=lambda: 0.0))
     assert sum(access_log.wants(PATH, 200) for _ in range(100)) == logged
 
 
 def test_errors_are_logged_whatever_the_share() -> None:
-    access_log = AccessLog(share=0, clock=lambda: 0.0)
+    access_log = AccessLog(Sampler(share=0, clock=lambda: 0.0))
     assert all(access_log.wants(PATH, status) for status in (400, 401, 404, 429, 499, 500, 503))
 
 
 def test_health_is_not_logged() -> None:
-    assert not AccessLog(share=1, clock=lambda: 0.0).wants("/v2/health/ready", 503)
+    assert not AccessLog(Sampler(share=1, clock=lambda: 0.0)).wants("/v2/health/ready", 503)
 
 
 def test_a_flood_of_errors_is_cut_and_what_was_dropped_is_told() -> None:
     now = [0.0]
-    access_log = AccessLog(share=0, clock=lambda: now[0])
+    access_log = AccessLog(Sampler(share=0, clock=lambda: now[0]))
     assert sum(access_log.wants(PATH, 401) for _ in range(LINES_PER_SECOND + 7)) == LINES_PER_SECOND
     now[0] = 1.0
     assert access_log.wants(PATH, 401)
@@ -66,7 +67,7 @@ def test_a_flood_of_errors_is_cut_and_what_was_dropped_is_told() -> None:
 
 
 async def test_an_answer_and_its_line_carry_the_clients_id_and_no_key(guarded: Serving) -> None:
-    guarded.routes.access_log = AccessLog(share=1)
+    guarded.routes.access_log = AccessLog(Sampler(share=1))
     with capture_logs() as logs:
         good = await guarded.infer(headers={"X-API-Key": KEY, "X-Request-Id": "good"})
         bad = await guarded.infer(headers={"X-API-Key": "mistyped", "X-Request-Id": "bad"})

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from aurora_runtime.contract import PayloadLogging
 from aurora_runtime.inference.errors import InvalidSettings
 from aurora_runtime.inference.settings import InferenceSettings
 
@@ -17,6 +18,7 @@ POD = {
     "AURORA_API_KEYS_DIR": "/etc/aurora/api-keys",
     "AURORA_DRAIN_SECONDS": "15",
     "AURORA_LOG_LEVEL": "debug",
+    "AURORA_PAYLOAD_LOG": '{"percent": 5, "redact": ["income"]}',
 }
 
 
@@ -32,6 +34,7 @@ def test_a_pod_needs_no_flag() -> None:
     assert (settings.version, settings.revision, settings.drain_seconds) == (3, "3-abcd1234", 15)
     assert settings.api_keys_dir == Path("/etc/aurora/api-keys")
     assert settings.log_level == "debug"
+    assert settings.payload_log == PayloadLogging(percent=5, redact=["income"])
 
 
 def test_a_flag_wins_over_its_variable() -> None:
@@ -49,6 +52,9 @@ def test_a_flag_wins_over_its_variable() -> None:
         pytest.param([*FLAGS, "--port", "99999"], "--port", id="no port"),
         pytest.param([*FLAGS, "--drain-seconds", "-1"], "--drain-seconds (variable", id="negative time"),
         pytest.param([*FLAGS, "--queue-limit", "0"], "--queue-limit", id="no queue"),
+        pytest.param([*FLAGS, "--payload-log", "income"], "--payload-log (variable AURORA_PAYLOAD_LOG)", id="no JSON"),
+        pytest.param([*FLAGS, "--payload-log", '{"redact": ["income"]}'], "--payload-log", id="no share of payloads"),
+        pytest.param([*FLAGS, "--payload-log", '{"percent": 1, "redcat": []}'], "--payload-log", id="a typo"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named_with_its_variable(arguments: list[str], named: str) -> None:
