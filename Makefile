@@ -49,6 +49,11 @@ test-faults: setup ## The controller against a real API server through a fault p
 	@hack/cluster/binaries.sh kubernetes
 	@$(VENV)/pytest tests/faults -v
 
+.PHONY: soak
+soak: setup ## The controller behind random faults for 2 hours (AURORA_SOAK_SECONDS): it converges, and its memory stays flat
+	@hack/cluster/binaries.sh kubernetes
+	@$(VENV)/python -m tests.faults.soak
+
 ##@ Measure
 .PHONY: bench-controller
 bench-controller: setup ## Controller runtimes compared (needs an idle machine)

@@ -98,6 +98,12 @@ class Mirror:
     def told(self, namespace: str) -> Sequence[Seen]:
         return [seen for seen in self.history if seen.obj["metadata"].get("namespace") == namespace]
 
+    def forget(self) -> None:
+        """The history begins anew, with what is there."""
+        self.history = [
+            Seen(type="ADDED", kind=kind, obj=obj, at=time.monotonic()) for kind in MIRRORED for obj in self.all(kind)
+        ]
+
     async def until(self, holds: Callable[[], bool], *, seconds: float, what: str = "it") -> None:
         """Looks again after every event and four times a second. Raises NotYet."""
         deadline = time.monotonic() + seconds

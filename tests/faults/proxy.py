@@ -129,6 +129,10 @@ class Proxy:
             door.cut()
             await runner.cleanup()
 
+    def forget(self) -> None:
+        """The log of writes begins anew."""
+        self.writes.clear()
+
     def steps(self, namespace: str) -> list[Write]:
         """Writes of reconciles there."""
         return [write for write in self.writes if write.call.is_step and write.call.namespace == namespace]
