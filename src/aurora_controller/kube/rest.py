@@ -14,12 +14,13 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
 import structlog
+from structlog.contextvars import get_contextvars
 
 from aurora_controller.kube.clock import Clock, SystemClock
 from aurora_controller.kube.config import Access, ClusterConfig
@@ -43,6 +44,8 @@ from aurora_controller.kube.metrics import (
 MayWrite: TypeAlias = Callable[[], bool]
 """Asked immediately before each attempt of a mutating request."""
 
+RECONCILE_ID_HEADER: Final = "X-Reconcile-ID"
+"""Names the reconcile that a request belongs to, by the id that its log lines bear: a proxy can tell them apart."""
 _JSON = "application/json"
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _MAX_RETRIES = 10
@@ -214,6 +217,8 @@ class RestClient:
             headers["Authorization"] = access.authorization
         if call.content_type:
             headers["Content-Type"] = call.content_type
+        if reconcile_id := get_contextvars().get("reconcile_id"):
+            headers[RECONCILE_ID_HEADER] = reconcile_id
         code = "<error>"
         began = self._clock.monotonic()
         try:

@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from structlog.contextvars import bound_contextvars
 
 from aurora_controller.kube.config import Access, StaticConfig
 from aurora_controller.kube.errors import (
@@ -69,6 +70,13 @@ async def test_a_request_says_who_sends_it_and_asks_for_plain_objects(world: Wor
         "identity",
     )
     assert "Authorization" not in headers
+    assert "X-Reconcile-ID" not in headers
+
+
+async def test_a_request_within_a_reconcile_names_it(world: World) -> None:
+    with bound_contextvars(reconcile_id="4d1c"):
+        await world.create()
+    assert world.server.received[0].headers["X-Reconcile-ID"] == "4d1c"
 
 
 async def test_a_refusal_is_raised_as_what_it_is(world: World) -> None:
