@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from aurora_controller.app import open_manager
-from aurora_controller.kube.clock import SystemClock
+from aurora_controller.kube.clock import Clock, SystemClock
 from aurora_controller.kube.config import StaticConfig
 from aurora_controller.kube.manager import Manager
 from aurora_controller.settings import ControllerSettings
@@ -49,7 +49,9 @@ class Running:
 
 
 @asynccontextmanager
-async def controller(door: Door, namespace: str, **settings: Any) -> AsyncIterator[Running]:
+async def controller(
+    door: Door, namespace: str, *, clock: Clock | None = None, **settings: Any
+) -> AsyncIterator[Running]:
     """Killed at the end of the block, unless it was stopped within. What broke it meanwhile is raised there."""
     given = {"runtime_image": "runtime:1", "router_settle_seconds": 0, "leader_election": False, "concurrency": 4}
     made = ControllerSettings.model_validate(
@@ -64,7 +66,7 @@ async def controller(door: Door, namespace: str, **settings: Any) -> AsyncIterat
     )
     stop = asyncio.Event()
     config = StaticConfig(door.url, authorization=f"Bearer {CONTROLLER_TOKEN}")
-    async with open_manager(made, config=config, clock=SystemClock()) as manager:
+    async with open_manager(made, config=config, clock=clock or SystemClock()) as manager:
         running = Running(door=door, manager=manager, task=asyncio.create_task(manager.run(stop)), stop=stop)
         try:
             yield running

@@ -5,18 +5,22 @@ either direction from that moment on: to the cluster, whoever stood behind it ha
 """
 
 import asyncio
+import socket
+import struct
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 import aiohttp
 import orjson
 from aiohttp import web
 
+from aurora_controller.kube.rest import RECONCILE_ID_HEADER
 from tests.faults.control_plane import CONTROLLER_TOKEN, ControlPlane
 from tests.faults.rules import (
+    Action,
     Answer,
     Break,
     Call,
@@ -26,6 +30,7 @@ from tests.faults.rules import (
     Lines,
     LoseAnswer,
     Refuse,
+    Reword,
     Rule,
     RuleBook,
     call_of,
@@ -41,6 +46,8 @@ class Write:
     number: int
     door: str
     call: Call
+    reconcile: str
+    """Id of the reconcile that made it; empty when none did."""
     body: Any
     began: float
     status: int | None = None
@@ -86,7 +93,7 @@ class Door:
     def cut(self) -> None:
         """Breaks every open connection; new ones are welcome."""
         for transport in list(self.transports):
-            transport.abort()
+            _reset(transport)
 
 
 class Proxy:
@@ -142,19 +149,21 @@ class Proxy:
         if door.is_shut or transport is None:
             return _broken(request)
         door.transports.add(transport)
-        call = call_of(request.method, request.path, request.query, request.headers.get("Content-Type", ""))
         body = await request.read()
+        call = _named(call_of(request.method, request.path, request.query, request.content_type), body)
         door.requests.append((time.monotonic(), call))
-        write = self._note(door, call, body) if call.is_write else None
         rule = door.rules.decide(call) or self.rules.decide(call)
+        action = rule.action if rule is not None else None
+        url, words = self._plane.url + request.path_qs, action if isinstance(action, Reword) else Reword()
+        url, body = words.url(url), words.body(body)
+        write = self._note(door, request, call, body) if call.is_write else None
         try:
             answer = await self._before(door, request, rule)
             if answer is not None:
                 return answer
             if call.verb == "watch":
-                action = rule.action if rule is not None else None
-                return await self._stream(door, request, call, action.lines if isinstance(action, Edit) else None)
-            response = await self._forward(door, request, body, write)
+                return await self._stream(door, request, call, url, _edit_of(action))
+            response = await self._forward(door, request, url, body, write=write, words=words)
             return self._after(door, request, rule, response)
         finally:
             if write is not None and write.ended is None:
@@ -188,17 +197,15 @@ class Proxy:
                 asyncio.get_running_loop().call_later(0.005, door.shut)
         return _broken(request) if loses or door.is_shut else response
 
-    def _note(self, door: Door, call: Call, body: bytes) -> Write:
-        content = orjson.loads(body) if body else None
-        if call.verb == "create" and not call.name and isinstance(content, dict):
-            call = Call(
-                verb=call.verb,
-                resource=call.resource,
-                namespace=call.namespace,
-                name=content["metadata"].get("name", ""),
-                subresource=call.subresource,
-            )
-        write = Write(number=len(self.writes) + 1, door=door.name, call=call, body=content, began=time.monotonic())
+    def _note(self, door: Door, request: web.BaseRequest, call: Call, body: bytes) -> Write:
+        write = Write(
+            number=len(self.writes) + 1,
+            door=door.name,
+            call=call,
+            reconcile=request.headers.get(RECONCILE_ID_HEADER, ""),
+            body=orjson.loads(body) if body else None,
+            began=time.monotonic(),
+        )
         self.writes.append(write)
         return write
 
@@ -208,9 +215,8 @@ class Proxy:
         return headers | ({"Authorization": authorization} if authorization else {})
 
     async def _forward(
-        self, door: Door, request: web.BaseRequest, body: bytes, write: Write | None
+        self, door: Door, request: web.BaseRequest, url: str, body: bytes, *, write: Write | None, words: Reword
     ) -> web.StreamResponse:
-        url = self._plane.url + request.path_qs
         try:
             # Once it is on its way the server will perform it, whether or not anybody still listens.
             status, headers, content = await asyncio.shield(
@@ -218,7 +224,7 @@ class Proxy:
             )
         except aiohttp.ClientError:
             return _broken(request)
-        return web.Response(status=status, body=content, headers=headers)
+        return web.Response(status=status, body=words.answer(content), headers=headers)
 
     async def _exchange(
         self, method: str, url: str, headers: dict[str, str], body: bytes, write: Write | None
@@ -231,8 +237,9 @@ class Proxy:
             kept = {name: answer.headers[name] for name in ("Content-Type", "Retry-After") if name in answer.headers}
             return answer.status, kept, content
 
-    async def _stream(self, door: Door, request: web.BaseRequest, call: Call, edit: Any) -> web.StreamResponse:
-        url = self._plane.url + request.path_qs
+    async def _stream(
+        self, door: Door, request: web.BaseRequest, call: Call, url: str, edit: Callable[[Lines], Lines]
+    ) -> web.StreamResponse:
         try:
             async with self._session.get(url, headers=self._headers(door, request)) as answer:
                 response = web.StreamResponse(status=answer.status)
@@ -245,8 +252,7 @@ class Proxy:
                 await response.prepare(request)
                 door.open_watches[call.resource] = door.open_watches.get(call.resource, 0) + 1
                 try:
-                    lines = lines_of(answer)
-                    async for line in lines if edit is None else edit(lines):
+                    async for line in edit(lines_of(answer)):
                         if door.is_shut:
                             return _broken(request)
                         await response.write(line)
@@ -254,8 +260,36 @@ class Proxy:
                     door.open_watches[call.resource] -= 1
                 await response.write_eof()
                 return response
-        except (Break, aiohttp.ClientError, ConnectionError):
+        except Break as broken:
+            if broken.part and request.transport is not None:
+                request.transport.write(b"%x\r\n%b" % (2 * len(broken.part), broken.part))
             return _broken(request)
+        except (aiohttp.ClientError, ConnectionError):
+            return _broken(request)
+
+
+def _named(call: Call, body: bytes) -> Call:
+    """A create names its object in the body alone."""
+    if call.verb != "create" or call.name:
+        return call
+    return replace(call, name=orjson.loads(body)["metadata"].get("name", ""))
+
+
+def _edit_of(action: Action | None) -> Callable[[Lines], Lines]:
+    match action:
+        case Edit(lines=edit):
+            return edit
+        case Reword(answer=answer):
+            return lambda lines: (answer(line) async for line in lines)
+        case _:
+            return lambda lines: lines
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """An RST instead of a FIN."""
+    if not transport.is_closing():
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 async def lines_of(answer: aiohttp.ClientResponse) -> Lines:
@@ -271,5 +305,5 @@ async def lines_of(answer: aiohttp.ClientResponse) -> Lines:
 def _broken(request: web.BaseRequest) -> web.Response:
     """The connection is reset; what is returned reaches nobody."""
     if request.transport is not None:
-        request.transport.abort()
+        _reset(request.transport)
     return web.Response()

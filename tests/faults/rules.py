@@ -1,9 +1,10 @@
 """Which requests a fault meets, and what it does to them. Pure, but for the counting of a ``RuleBook``."""
 
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 _PATH: Final = re.compile(
     r"^/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<namespace>[^/]+))?"
@@ -23,6 +24,8 @@ class Call:
     namespace: str = ""
     name: str = ""
     subresource: str = ""
+    parameters: frozenset[str] = frozenset()
+    """Names of what its query gives."""
 
     @property
     def is_write(self) -> bool:
@@ -54,6 +57,7 @@ def call_of(method: str, path: str, query: Mapping[str, str], content_type: str 
         namespace=parts.get("namespace", ""),
         name=parts.get("name", ""),
         subresource=parts.get("subresource", ""),
+        parameters=frozenset(query),
     )
 
 
@@ -99,15 +103,39 @@ class Edit:
 
 
 class Break(Exception):
-    """Raised by an edit: the connection is reset here, in the middle of the body."""
+    """Raised by an edit: the connection is reset here, in the middle of the body, after a part of a chunk."""
+
+    def __init__(self, part: bytes = b"") -> None:
+        super().__init__()
+        self.part = part
 
 
-Action: TypeAlias = Refuse | LoseAnswer | Delay | Hang | Answer | Edit
+_Text = TypeVar("_Text", str, bytes)
+
+
+def as_it_is(text: _Text) -> _Text:
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reword:
+    """Changes what is asked and what is answered; a watch's answer line by line."""
+
+    url: Callable[[str], str] = as_it_is
+    body: Callable[[bytes], bytes] = as_it_is
+    answer: Callable[[bytes], bytes] = as_it_is
+
+
+Action: TypeAlias = Refuse | LoseAnswer | Delay | Hang | Answer | Edit | Reword
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """Meets calls that are as given (empty: any), from the ``nth`` on, ``times`` of them (None: for ever)."""
+    """Meets calls that are as given (empty: any), from the ``nth`` on, ``times`` of them (None: for ever).
+
+    With ``each``, calls for one thing after the other are counted apart: those of each name, or each collection.
+    ``every`` second or third of them are met, when it is not one.
+    """
 
     action: Action
     verb: str = ""
@@ -115,10 +143,13 @@ class Rule:
     name: str = ""
     subresource: str | None = None
     namespace: str = ""
+    parameter: str = ""
     steps_only: bool = False
     writes_only: bool = False
     nth: int = 1
     times: int | None = 1
+    each: bool = False
+    every: int = 1
     kills: bool = False
     """Whoever sent it is dead from here on: nothing more of it reaches the server."""
 
@@ -128,20 +159,26 @@ class Rule:
             all(not wanted or wanted == actual for wanted, actual in given)
             and (self.subresource is None or self.subresource == call.subresource)
             and (not self.namespace or self.namespace == call.namespace)
+            and (not self.parameter or self.parameter in call.parameters)
             and (call.is_step or not self.steps_only)
             and (call.is_write or not self.writes_only)
         )
 
     def meets(self, count: int) -> bool:
         """Whether it acts on the ``count``-th call it is about, from 1."""
-        return count >= self.nth and (self.times is None or count < self.nth + self.times)
+        turn, rest = divmod(count - self.nth, self.every)
+        return turn >= 0 and rest == 0 and (self.times is None or turn < self.times)
+
+    def place_of(self, call: Call) -> str:
+        """What is counted together with this call."""
+        return f"{call.namespace} {call}" if self.each else ""
 
 
 class RuleBook:
     """Counts for each rule the calls it is about. The first that acts decides."""
 
     def __init__(self) -> None:
-        self._counts: dict[int, int] = {}
+        self._counts: dict[int, Counter[str]] = {}
         self._rules: list[Rule] = []
         self.fired: list[tuple[Rule, Call]] = []
 
@@ -162,8 +199,9 @@ class RuleBook:
         for rule in self._rules:
             if not rule.is_about(call):
                 continue
-            count = self._counts[id(rule)] = self._counts.get(id(rule), 0) + 1
-            if acting is None and rule.meets(count):
+            counts, place = self._counts.setdefault(id(rule), Counter()), rule.place_of(call)
+            counts[place] += 1
+            if acting is None and rule.meets(counts[place]):
                 acting = rule
         if acting is not None:
             self.fired.append((acting, call))

@@ -3,17 +3,19 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self
+
+import pytest
 
 from tests.faults import oracles
 from tests.faults.controllers import controller
 from tests.faults.mirror import NotYet
 from tests.faults.oracles import Flat, Violations
 from tests.faults.proxy import Door, Proxy, Write
-from tests.faults.rules import Rule
+from tests.faults.rules import Call, Rule
 from tests.faults.scenarios import Scenario, Stage
 
 QUIET_SECONDS = 1.2
@@ -32,7 +34,9 @@ class Run:
     made: Counter[str]
     steps: Sequence[Write]
     violations: Violations = field(default_factory=list)
-    fired: int = 0
+    fired: Sequence[tuple[Rule, Call]] = ()
+    requests: Sequence[tuple[float, Call]] = ()
+    """All of them, from the start, with their (monotonic) time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +59,22 @@ class Reference:
 
 
 async def run(
-    scenario: Scenario, proxy: Proxy, open_stage: OpenStage, *, rules: Sequence[Rule] = (), **settings: Any
+    scenario: Scenario,
+    proxy: Proxy,
+    open_stage: OpenStage,
+    *,
+    rules: Sequence[Rule] = (),
+    standing: Sequence[Rule] = (),
+    **settings: Any,
 ) -> Run:
-    """``rules`` hold from the first step of the story on. A controller that they kill is followed by another."""
+    """``rules`` hold from the first step of the story on, ``standing`` ones before the controller's first request.
+
+    A controller that they kill is followed by another. ``settings`` may name a clock, too.
+    """
     stage = await open_stage(scenario.name)
     async with AsyncExitStack() as stack:
         crew = await stack.enter_async_context(Crew(proxy, stage, settings))
-        await crew.hire()
+        await crew.hire(standing)
         await scenario.prepare(stage)
         await rest(proxy, stage)
         start, told_before = len(proxy.writes), len(stage.mirror.history)
@@ -89,8 +102,32 @@ async def run(
             made=oracles.counts(told),
             steps=[write for write in writes if write.call.is_step],
             violations=[*violations, *oracles.always(writes, told), *oracles.i7_every_generation_is_answered(objects)],
-            fired=sum(len(door.rules.fired) for door in crew.doors),
+            fired=[one for door in crew.doors for one in door.rules.fired],
+            requests=[one for door in crew.doors for one in door.requests],
         )
+
+
+async def beside(
+    request: pytest.FixtureRequest,
+    cases: Iterable[str],
+    begin: Callable[[str], Awaitable[Violations]],
+    *,
+    at_once: int = 2 * AT_ONCE,
+) -> AsyncIterator[Mapping[str, "asyncio.Task[Violations]"]]:
+    """A task for each case that a test was selected for: they wait more than they work, so they do it together."""
+    slots = asyncio.Semaphore(at_once)
+    selected = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
+    wanted = {param for spec in selected if spec is not None for param in spec.params.values()}
+
+    async def one(case: str) -> Violations:
+        async with slots:
+            return await begin(case)
+
+    tasks = {case: asyncio.create_task(one(case), name=case) for case in cases if case in wanted}
+    yield tasks
+    for task in tasks.values():
+        task.cancel()
+    await asyncio.gather(*tasks.values(), return_exceptions=True)
 
 
 class Crew:
@@ -111,9 +148,11 @@ class Crew:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def hire(self) -> None:
+    async def hire(self, rules: Sequence[Rule] = ()) -> None:
         name = f"{self._stage.namespace}#{len(self.doors) + 1}"
         self.doors.append(await self._stack.enter_async_context(self._proxy.door(name)))
+        for rule in rules:
+            self.door.rules.add(rule)
         self.running = await self._stack.enter_async_context(
             controller(self.door, self._stage.namespace, **self._settings)
         )
@@ -169,7 +208,7 @@ async def compare(reference: Reference, cases: Sequence[Case], proxy: Proxy, ope
         nonlocal met
         async with slots:
             result = await run(reference.scenario, proxy, open_stage, rules=case.rules)
-        met += result.fired > 0
+        met += bool(result.fired)
         differences = reference.differences(result)
         if differences:
             lines = "\n    ".join(differences[:8])

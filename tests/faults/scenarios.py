@@ -128,6 +128,7 @@ class Stage:
                 status.get("phase") == "Idle"
                 and (status.get("stable") or {}).get("version") == version
                 and not status.get("canary")
+                and not status.get("previous")
                 and condition(status, "Ready") == "True"
                 and len(self.names(DEPLOYMENT)) == 1
             )
@@ -208,6 +209,11 @@ async def _promote(stage: Stage) -> None:
     await stage.until_served(2)
 
 
+async def _roll_out(stage: Stage) -> None:
+    await _serving_with_canary(stage)
+    await _promote(stage)
+
+
 async def _abort(stage: Stage) -> None:
     await stage.request("abort")
     await stage.until_served(1)
@@ -260,6 +266,8 @@ SCENARIOS: Final = (
     Scenario(name="recreation", prepare=_first_start, tell=_recreate),
 )
 """Each with writes of its own."""
+ROLLOUT: Final = Scenario(name="rollout", prepare=_nothing, tell=_roll_out)
+"""From nothing to the promotion of a second version, told in one go."""
 DELETIONS: Final = (
     Scenario(name="deletion", prepare=_first_start, tell=_delete),
     Scenario(name="deleted-training", prepare=_train, tell=_trained_then_deleted),
