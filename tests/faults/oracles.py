@@ -155,18 +155,29 @@ def i5_only_the_holder_writes(writes: Iterable[Write]) -> Violations:
 
 
 def i6_no_concurrent_runs(writes: Sequence[Write]) -> Violations:
-    """A reconcile writes one after the other, so two writes of one owner never overlap within one controller."""
-    by_owner: dict[tuple[str, str], list[Write]] = {}
+    """Within one controller no reconcile of an owner begins to write before an earlier one has ended.
+
+    Nor does a reconcile send two writes at once. Whose reconcile it is any of its writes may tell.
+    """
+    runs: dict[tuple[str, str], list[Write]] = {}
     for write in writes:
-        owner = owner_of(write)
-        if write.call.is_step and owner is not None:
-            by_owner.setdefault((write.door, owner), []).append(write)
-    return [
-        f"I6: {later} began before {earlier} was over"
-        for mine in by_owner.values()
-        for earlier, later in itertools.pairwise(mine)
-        if earlier.ended is not None and later.began < earlier.ended
-    ]
+        if write.call.is_step:
+            runs.setdefault((write.door, write.reconcile), []).append(write)
+    by_owner: dict[tuple[str, str], list[Write]] = {}
+    found: Violations = []
+    for (door, reconcile), mine in runs.items():
+        owners = {owner for write in mine if (owner := owner_of(write)) is not None}
+        if len(owners) > 1 or not reconcile:
+            found.append(f"I6: reconcile {reconcile!r} of {door} writes for {len(owners)} owners")
+        for owner in owners:
+            by_owner.setdefault((door, owner), []).extend(mine)
+    for theirs in by_owner.values():
+        found += [
+            f"I6: {later} began before {earlier} was over"
+            for earlier, later in itertools.pairwise(theirs)
+            if earlier.ended is not None and later.began < earlier.ended
+        ]
+    return found
 
 
 def owner_of(write: Write) -> str | None:
