@@ -38,8 +38,8 @@ T = TypeVar("T")
 async def serve(settings: InferenceSettings, *, stop: asyncio.Event, hasten: asyncio.Event) -> None:
     """Serves until ``stop``, drains until ``hasten`` or the time is over, returns when the last request is answered.
 
-    Raises ArtifactRefused, ModelNotFound, LibrariesDiffer and GoldenRowsDiffer when nothing may be served, and
-    InvalidSettings when they do not fit the model.
+    Raises ArtifactRefused, ModelNotFound, LibrariesDiffer and GoldenRowsDiffer when nothing may be served,
+    InvalidSettings when they do not fit the model, StorageUnavailable when it was stopped while the storage failed.
     """
     known_version = settings.version if isinstance(settings.version, int) else None
     metrics = ServerMetrics(model=settings.model, version=known_version, revision=settings.revision)
@@ -182,14 +182,13 @@ async def _fresh_keys(folder: Path | None) -> AsyncIterator[ApiKeys | None]:
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[None, None, T]) -> T | None:
-    """The result of the work, or None when ``stop`` comes first."""
+    """The result of the work, or None when ``stop`` comes first. Raises what the work does, also when it is stopped."""
     working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    if working.done():
-        return working.result()
     working.cancel()
-    return None
+    await asyncio.wait((working,))
+    return None if working.cancelled() else working.result()
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

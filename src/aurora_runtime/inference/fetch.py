@@ -36,7 +36,8 @@ async def fetch(
     """The verified copy in the folder ``destination``.
 
     Raises ArtifactRefused, ModelNotFound and what ``before_copy`` raises for the descriptor. Waits for the storage
-    without end: whoever started the server knows how long to be patient, in a cluster by the startup probe.
+    without end: whoever started the server knows how long to be patient, in a cluster by the startup probe. Cancelled
+    after a failure it raises that StorageUnavailable: it is why the server never came up.
     """
     attempt = partial(
         _fetch_once,
@@ -48,13 +49,20 @@ async def fetch(
         before_copy=before_copy,
     )
     delay = FIRST_DELAY_SECONDS
-    while True:
-        try:
-            return await workers.run(attempt)
-        except StorageUnavailable as error:
-            log.warning("storage failed, fetching again", error=str(error), delay_seconds=delay)
+    failure: StorageUnavailable | None = None
+    try:
+        while True:
+            try:
+                return await workers.run(attempt)
+            except StorageUnavailable as error:
+                failure = error
+            log.warning("storage failed, fetching again", error=str(failure), delay_seconds=delay)
             await sleep(delay)
             delay = min(2 * delay, LONGEST_DELAY_SECONDS)
+    except asyncio.CancelledError:
+        if failure is None:
+            raise
+        raise failure from None
 
 
 def newest(store: ModelStore, model: str) -> int:

@@ -16,7 +16,7 @@ from aurora_runtime.inference.errors import GoldenRowsDiffer, InvalidSettings, L
 from aurora_runtime.inference.refusal import refusal_text
 from aurora_runtime.inference.settings import InferenceSettings
 from aurora_runtime.logs import configure_logging
-from aurora_runtime.store.errors import ArtifactRefused, ModelNotFound
+from aurora_runtime.store.errors import ArtifactRefused, ModelNotFound, StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +36,10 @@ def main() -> int:
         write_termination_message(text)
         log.error("model refused", reason=type(error).__name__, error=text)
         return ExitCode.ARTIFACT_REFUSED
+    except StorageUnavailable as error:
+        write_termination_message(str(error))
+        log.error("stopped while the storage failed", error=str(error))
+        return ExitCode.STORAGE_UNAVAILABLE
     except InvalidSettings as error:
         write_termination_message(str(error))
         log.error("settings refused", error=str(error))

@@ -20,6 +20,7 @@ from aurora_runtime.store.errors import (
     DigestMismatch,
     FileMissing,
     ModelNotFound,
+    StorageUnavailable,
     UnexpectedFile,
     UnsafeModel,
     UnsafePath,
@@ -142,7 +143,7 @@ async def test_a_model_that_does_not_exist_is_named_with_the_remedy(tmp_path: Pa
     assert "train the model first" in text
 
 
-async def test_a_stop_while_the_storage_fails_ends_at_once(tmp_path: Path) -> None:
+async def test_a_stop_while_the_storage_fails_ends_at_once_and_tells_the_failure(tmp_path: Path) -> None:
     root = tmp_path / "store"
     root.symlink_to(root)  # reading it fails for ever
     settings = InferenceSettings(store=root, model=MODEL, version=1, host="127.0.0.1", port=0, metrics_port=0)
@@ -152,4 +153,5 @@ async def test_a_stop_while_the_storage_fails_ends_at_once(tmp_path: Path) -> No
         await until(lambda: any("storage failed" in line["event"] for line in logs))
         assert any("ELOOP" in str(line.get("error")) for line in logs)
         stop.set()
-        await asyncio.wait_for(running, 5)
+        with pytest.raises(StorageUnavailable, match="ELOOP"):
+            await asyncio.wait_for(running, 5)
