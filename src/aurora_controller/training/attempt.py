@@ -27,7 +27,6 @@ from aurora_controller.training.pods import (
     is_running,
     over_at,
     phase_of,
-    started_at,
     trainer_end,
 )
 from aurora_controller.training.waiting import Wait, why_not_started
@@ -67,8 +66,6 @@ class NotStarted:
 @dataclass(frozen=True, kw_only=True)
 class Running:
     """The trainer runs."""
-
-    started_at: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +129,7 @@ def _beginning(
 ) -> Running | NotStarted:
     pod = next((pod for pod in newest_first if is_live(pod)), None)
     if pod is not None and is_running(pod):
-        return Running(started_at=started_at(pod))
+        return Running()
     return NotStarted(wait=why_not_started(job, newest_first, claim=claim, now=now))
 
 

@@ -43,7 +43,7 @@ def follow(observed: Observation, run: Run, now: datetime) -> Decision:
         case NotStarted():
             return _wait_for_start(observed, run, job, attempt)
         case Running():
-            return _running(observed, run, name, attempt)
+            return _running(observed, run, name)
         case Reported() | Broken():
             return _ended(observed, run, attempt, job, now)
         case _:
@@ -105,11 +105,10 @@ def _wait_for_start(observed: Observation, run: Run, job: Manifest, attempt: Not
     )
 
 
-def _running(observed: Observation, run: Run, job_name: str, attempt: Running) -> Decision:
+def _running(observed: Observation, run: Run, job_name: str) -> Decision:
     message = f"Attempt {run.attempt} trains version {run.version} in Job {job_name}."
-    started_at = run.started_at or attempt.started_at
     return Decision(
-        run=changed(run, phase=RunPhase.RUNNING, not_before=None, started_at=started_at),
+        run=changed(run, phase=RunPhase.RUNNING, not_before=None),
         standing=Standing(phase=RunPhase.RUNNING, reason=RUNNING, message=message),
         requeue_after_seconds=INTERVAL_SECONDS if observed.progress is not None else FIRST_RETRY_SECONDS,
     )

@@ -6,10 +6,12 @@ Every step looks at what is visible and takes the first one that is missing, so 
 write a controller died: the next one finds the same story at the same place.
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from aurora_controller.api.v1alpha1.mltrainingjob import Run, RunPhase
-from aurora_controller.kube.meta import key_of
+from aurora_controller.kube.meta import Manifest, key_of
 from aurora_controller.training.decision import (
     DONE,
     PREDECESSOR_PRESENT,
@@ -24,7 +26,7 @@ from aurora_controller.training.desired import next_run_id, next_run_number
 from aurora_controller.training.following import follow
 from aurora_controller.training.inputs import answers, snapshot_of
 from aurora_controller.training.observation import Observation
-from aurora_controller.training.pods import is_of_run
+from aurora_controller.training.pods import is_of_run, started_at
 from aurora_controller.training.registration import adopt, register, success
 from aurora_controller.training.reserving import reserve
 from aurora_controller.training.stopping import LOOK_AGAIN_SECONDS, everything, stop
@@ -33,6 +35,11 @@ from aurora_controller.training.waiting import PENDING
 
 def decide(observed: Observation, now: datetime) -> Decision:
     """The next step of the job."""
+    decision = _next_step(observed, now)
+    return replace(decision, run=_with_start(decision.run, observed.pods))
+
+
+def _next_step(observed: Observation, now: datetime) -> Decision:
     # A version that is in the store is recorded even when the inputs have changed or the job is suspended meanwhile.
     first = adopt(observed, now) or _wait_for_predecessors(observed) or register(observed, now)
     if first is not None:
@@ -41,6 +48,14 @@ def decide(observed: Observation, now: datetime) -> Decision:
     if run is None or not answers(run, observed.inputs):
         return _suspend(observed) if observed.job.spec.suspend else _begin(observed)
     return _rest(observed, run) or _go_on(observed, run) or follow(observed, run, now)
+
+
+def _with_start(run: Run | None, pods: Iterable[Manifest]) -> Run | None:
+    """A trainer may have ended before anybody saw it running; its pod tells when it started all the same."""
+    if run is None or run.started_at is not None:
+        return run
+    starts = [start for pod in pods if is_of_run(pod, run.id) and (start := started_at(pod)) is not None]
+    return changed(run, started_at=min(starts, default=None))
 
 
 def _begin(observed: Observation) -> Decision:

@@ -122,7 +122,7 @@ Story = Callable[[World], Awaitable[None]]
 
 def end_of(world: World) -> dict[str, Any]:
     """All that must not depend on crashes. A lost delay may go uncounted, so times and the count of restarts may."""
-    may_differ = {"lastFailure", "restarts", "notBefore", "startedAt", "finishedAt"}
+    may_differ = {"lastFailure", "restarts", "notBefore", "finishedAt"}
     run = {key: value for key, value in world.status["run"].items() if key not in may_differ}
     conditions = [{**item, "lastTransitionTime": ""} for item in world.status["conditions"]]
     return {

@@ -238,3 +238,28 @@ async def test_pods_of_an_earlier_job_of_the_same_name_say_nothing_of_this_one()
     world.advance(60)
     await world.settle()
     assert world.status["run"]["restarts"] == 1
+
+
+async def test_a_run_that_nobody_saw_running_tells_when_it_started() -> None:
+    """The controller was away, or the trainer faster than the next look: the pod still knows."""
+    world = World()
+    await world.settle()
+    world.start_pods()
+    world.advance(2)
+    world.train(JOB_V1)
+    await world.settle()
+    run = world.status["run"]
+    assert (run["startedAt"], run["finishedAt"]) == ("2026-11-23T10:00:00Z", "2026-11-23T10:00:02Z")
+
+
+async def test_a_run_started_with_its_first_attempt() -> None:
+    world = World()
+    await world.settle()
+    world.start_pods()
+    world.advance(5)
+    world.end(JOB_V1, exit_code=139)
+    plan = await world.settle()
+    world.advance(plan.requeue_after_seconds or 0)
+    await world.run()
+    assert world.status["run"]["attempt"] == 2
+    assert world.status["run"]["startedAt"] == "2026-11-23T10:00:00Z"

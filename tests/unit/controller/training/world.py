@@ -272,8 +272,10 @@ class World:
         pods = self.pods_of(job_name) or [self.start_pod(job_name)]
         pod = copy.deepcopy(pods[-1])
         end = terminated(exit_code, reason=reason, message=message)
-        end["terminated"]["finishedAt"] = format_time(self.now)
-        pod["status"]["containerStatuses"][0]["state"] = end
+        status, finished_at = pod["status"]["containerStatuses"][0], format_time(self.now)
+        started_at = status["state"].get("running", {}).get("startedAt", finished_at)
+        end["terminated"] |= {"startedAt": started_at, "finishedAt": finished_at}
+        status["state"] = end
         pod["status"]["phase"] = "Failed" if exit_code else "Succeeded"
         self.put(pod)
         self.finish(job_name, "Failed" if exit_code else "Complete")
