@@ -36,6 +36,7 @@ DRAIN_LOOK_SECONDS: Final = 4.0
 _SLACK_SECONDS: Final = 0.1
 """A moment is looked at when it has passed for sure."""
 _TIMED: Final = (RolloutPhase.SETTLING, RolloutPhase.UNROUTING, RolloutPhase.ABORTING)
+_FIRST: Final = "The first revision became available."
 _STARTING_SECONDS: Final = 600.0
 _WATCHED_SECONDS: Final = 60.0
 
@@ -136,12 +137,15 @@ def _begin(state: State, facts: Facts, now: datetime) -> Step:
         found = replace(state, stable=facts.serving, rollout=max(1, state.rollout))
         if facts.routed_canary is not None and facts.routed_canary.name != facts.serving.name:
             return Step(state=replace(found, canary=facts.routed_canary).enter(RolloutPhase.CANARY, now))
+        # The status of a first rollout may be lost after its Service was written: it is still the first.
+        is_first = facts.first is not None and facts.first.name == facts.serving.name
+        decision = _FIRST if is_first else "It was found behind the stable Service."
         # Whether it was available will be noted next time; Starting is where that is waited for.
-        return Step(state=found.enter(RolloutPhase.STARTING, now, decision="It was found behind the stable Service."))
+        return Step(state=found.enter(RolloutPhase.STARTING, now, decision=decision), is_opening=is_first)
     if facts.first is None:
         return Step(state=state)
     begun = replace(state, stable=facts.first, rollout=state.rollout + 1)
-    begun = begun.enter(RolloutPhase.STARTING, now, decision="The first revision became available.")
+    begun = begun.enter(RolloutPhase.STARTING, now, decision=_FIRST)
     return Step(state=begun, is_opening=True)
 
 
@@ -188,7 +192,7 @@ def _first_start(state: State, facts: Facts, now: datetime) -> Step:
     successor = target if first is None or (stable is not None and first.name == stable.name) else first
     entry = _entry(state, stable, "Replaced", "It was never available, and something else is asked for.", now)
     replaced = replace(state, stable=successor, rollout=state.rollout + 1)
-    replaced = replaced.enter(RolloutPhase.STARTING, now, decision="The first revision became available.")
+    replaced = replaced.enter(RolloutPhase.STARTING, now, decision=_FIRST)
     return Step(state=replaced, ended=(entry,), is_opening=True)
 
 

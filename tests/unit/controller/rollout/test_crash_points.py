@@ -60,7 +60,7 @@ def _end(world: World) -> dict[str, Any]:
         "canary": (status.get("canary") or {}).get("revision"),
         "aborted": (status.get("aborted") or {}).get("revision"),
         "rollout": status["rollout"],
-        "outcomes": [(one["rollout"], one["revision"], one["outcome"]) for one in status.get("history", ())],
+        "history": [{**one, "at": ""} for one in status.get("history", ())],
         "weight": world.weight,
     }
 
