@@ -5,6 +5,7 @@ longer. I7 and I8 are read from what a reconcile writes, since that is all that 
 """
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -22,6 +23,8 @@ Flat = Mapping[str, Any]
 _UNSTABLE_METADATA: Final = frozenset(
     {"uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "deletionTimestamp"}
 )
+_TIME: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+_UID: Final = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 # ---- I1: converges and stays
@@ -36,13 +39,18 @@ def i1_is_at_rest(writes: Sequence[Write], since: float) -> Violations:
 
 
 def flat_end(objects: Iterable[tuple[Kind, Manifest]], namespace: str) -> dict[str, Any]:
-    """Every leaf of every object that a controller writes, by path; the namespace's name is left out of values."""
+    """Every leaf of every object that a controller writes, by path.
+
+    Times, uids and the namespace's name differ from run to run by their kind, so each is told by a word in its place:
+    that it is there is compared, what it is not.
+    """
     leaves: dict[str, Any] = {}
     for kind, obj in objects:
         if kind not in WRITTEN:
             continue
         metadata = {key: value for key, value in obj["metadata"].items() if key not in _UNSTABLE_METADATA}
-        clean = orjson.loads(orjson.dumps({**obj, "metadata": metadata}).replace(namespace.encode(), b"NAMESPACE"))
+        text = orjson.dumps({**obj, "metadata": metadata}).replace(namespace.encode(), b"NAMESPACE")
+        clean = orjson.loads(_UID.sub(b"UID", _TIME.sub(b"TIME", text)))
         leaves |= dict(_leaves(clean, f"{kind.kind}/{key_of(obj).name}"))
     return leaves
 
@@ -60,7 +68,7 @@ def _leaves(value: Any, path: str) -> Iterable[tuple[str, Any]]:
 
 
 def varying(ends: Sequence[Flat]) -> frozenset[str]:
-    """Paths on which clean runs disagree: times, uids and what is made of them, random keys."""
+    """Paths on which clean runs disagree: what is made of times and uids, and random keys."""
     paths = {path for end in ends for path in end}
     return frozenset(path for path in paths if len({orjson.dumps(end.get(path)) for end in ends}) > 1)
 

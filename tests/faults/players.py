@@ -163,7 +163,7 @@ class Players:
             "exitCode": code,
             "reason": "Error" if code else "Completed",
             "message": report.to_termination_message(),
-            "startedAt": now(),
+            "startedAt": status_of(pod)["containerStatuses"][0]["state"]["running"]["startedAt"],
             "finishedAt": now(),
         }
         status = {

@@ -165,11 +165,12 @@ class Crew:
 
 
 async def rest(proxy: Proxy, stage: Stage, seconds: float = QUIET_SECONDS, patience: float = 30.0) -> None:
-    """Waits until nothing has been written for a while. Raises NotYet."""
-    deadline = time.monotonic() + patience
+    """Waits until nothing has been written for a while, beginning now. Raises NotYet."""
+    began = time.monotonic()
+    deadline = began + patience
     while True:
         steps = proxy.steps(stage.namespace)
-        last = max((write.began for write in steps[-3:]), default=0.0)
+        last = max([began, *(write.began for write in steps[-3:])])
         left = last + seconds - time.monotonic()
         if left <= 0:
             return

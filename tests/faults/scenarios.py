@@ -20,6 +20,7 @@ from aurora_controller.kube.meta import (
     Kind,
     Manifest,
     ObjectKey,
+    is_deleting,
     uid_of,
 )
 from tests.faults.control_plane import NAMESPACE
@@ -36,7 +37,10 @@ _numbers = itertools.count(1)
 
 @dataclass(kw_only=True)
 class Stage:
-    """A namespace with a bound claim, and who acts there beside the controller."""
+    """A namespace with a bound claim, and who acts there beside the controller.
+
+    Every act returns when the mirror shows it, so that what is waited for next is never found in what was before.
+    """
 
     namespace: str
     client: KubeClient
@@ -75,6 +79,7 @@ class Stage:
         made = await self.client.create(kind, manifest)
         if status is not None:
             made = await self.client.merge_patch(kind, self.key(name), {"status": status}, subresource="status")
+        await self._until_shown(kind, made)
         return made
 
     def key(self, name: str) -> ObjectKey:
@@ -96,7 +101,7 @@ class Stage:
         await self.put(ML_MODEL_VERSION, metadata["name"], manifest["spec"], labels=metadata["labels"], status=facts)
 
     async def edit(self, kind: Kind, name: str, patch: Manifest) -> None:
-        await self.client.merge_patch(kind, self.key(name), patch)
+        await self._until_shown(kind, await self.client.merge_patch(kind, self.key(name), patch))
 
     async def request(self, action: str) -> None:
         status = status_of(self.get(ML_DEPLOYMENT, NAME))
@@ -106,6 +111,21 @@ class Stage:
     async def delete(self, kind: Kind, name: str) -> None:
         live = await self.client.get(kind, self.key(name))
         await self.client.delete(kind, self.key(name), uid=uid_of(live), propagation="Background")
+
+        def is_noticed() -> bool:
+            shown = self.get(kind, name)
+            return shown is None or is_deleting(shown) or uid_of(shown) != uid_of(live)
+
+        await self.until(is_noticed, f"the end of {kind.kind} {name}")
+
+    async def _until_shown(self, kind: Kind, made: Manifest) -> None:
+        name, version = made["metadata"]["name"], int(made["metadata"]["resourceVersion"])
+
+        def is_shown() -> bool:
+            shown = self.get(kind, name)
+            return shown is not None and int(shown["metadata"]["resourceVersion"]) >= version
+
+        await self.until(is_shown, f"the event of {kind.kind} {name}")
 
     def get(self, kind: Kind, name: str) -> Manifest | None:
         return self.mirror.get(kind, self.namespace, name)
