@@ -16,6 +16,8 @@ from aurora_runtime.store.descriptor import INPUT_TENSOR
 _OPSET: Final = 18
 _ML_OPSETS: Final = {"TreeEnsemble": 5, "TreeEnsembleRegressor": 3}
 _IR_VERSION: Final = 9
+_FUNCTIONS: Final = "aurora"
+"""Domain of the functions that a graph defines."""
 _TYPES: Final = {"FP64": TensorProto.DOUBLE, "INT64": TensorProto.INT64}
 
 
@@ -28,6 +30,7 @@ class Graph:
         self._features = features
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
+        self._functions: list[onnx.FunctionProto] = []
         self._ml_opset = _ML_OPSETS["TreeEnsemble"]
 
     def constant(self, value: NDArray[Any] | float | list[int]) -> str:
@@ -49,9 +52,18 @@ class Graph:
         return names[1]
 
     def add_trees(self, operation: str, value: str, **attributes: Any) -> str:
-        """A tree ensemble. All of a graph's ensembles must be of one kind: the two live in different operator sets."""
+        """A tree ensemble. All of a graph's ensembles must be of one kind: the two live in different operator sets.
+
+        It is a function of the model, called once. What stands in the graph itself, ONNX Runtime keeps beside the
+        trees that it makes of it; a function it frees when its body has replaced the call: half of a forest's memory.
+        Source: onnxruntime, GraphPartitioner::InlineFunctionsAOT.
+        """
         self._ml_opset = _ML_OPSETS[operation]
-        return self._append(operation, (value,), "ai.onnx.ml", attributes)
+        name = f"trees{len(self._functions)}"
+        body = helper.make_node(operation, ["rows"], ["sums"], domain="ai.onnx.ml", **attributes)
+        opsets = [helper.make_opsetid("ai.onnx.ml", self._ml_opset)]
+        self._functions.append(helper.make_function(_FUNCTIONS, name, ["rows"], ["sums"], [body], opsets))
+        return self._append(name, (value,), _FUNCTIONS, {})
 
     def cast(self, value: str, dtype: int) -> str:
         return self.add("Cast", value, to=dtype)
@@ -70,8 +82,14 @@ class Graph:
             ],
             self._constants,
         )
-        opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid("ai.onnx.ml", self._ml_opset)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="aurora")
+        versions = {"": _OPSET, "ai.onnx.ml": self._ml_opset, _FUNCTIONS: 1}
+        model = helper.make_model(
+            graph,
+            functions=self._functions,
+            opset_imports=[helper.make_opsetid(domain, version) for domain, version in versions.items()],
+            ir_version=_IR_VERSION,
+            producer_name="aurora",
+        )
         return bytes(model.SerializeToString())
 
     def _append(self, operation: str, inputs: tuple[str, ...], domain: str, attributes: dict[str, Any]) -> str:

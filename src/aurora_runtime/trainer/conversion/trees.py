@@ -1,6 +1,8 @@
-"""Decision trees of any estimator as one ONNX tree ensemble.
+"""Decision trees of any estimator as ONNX tree ensembles.
 
-Every tree is read as arrays, never node by node: a forest of two million nodes converts in a second.
+Every tree is read as arrays, never node by node: a forest of two million nodes converts in a second. A large forest
+becomes several ensembles, because ONNX Runtime needs ten times an ensemble's memory, and more than linear time, while
+it builds one.
 
 Trees with one value per leaf become a ``TreeEnsemble``, which computes in float64 throughout. A leaf with one
 value per class needs ``TreeEnsembleRegressor``: it sums in float64 too, but hands its sums out as float32.
@@ -18,6 +20,8 @@ from aurora_runtime.trainer.conversion.graph import Graph
 
 _BRANCH_LEQ: Final = 0
 _SUM: Final = 1
+_NODES_OF_ENSEMBLE: Final = 500_000
+"""Building one takes some 150 MB for a while. Smaller ones are built still faster, but each costs a row 1 to 2 µs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,24 @@ def as_float32(graph: Graph, value: str) -> str:
 
 def sum_of_trees(graph: Graph, value: str, trees: list[Tree], *, targets: int) -> str:
     """Sums over all trees, float64 (N, targets)."""
+    sums = [_sum_of_few(graph, value, part, targets=targets) for part in _parts(trees)]
+    return sums[0] if len(sums) == 1 else graph.add("Sum", *sums)
+
+
+def _parts(trees: list[Tree]) -> list[list[Tree]]:
+    """Consecutive trees that make an ensemble each; a tree that is too large for one is alone."""
+    parts: list[list[Tree]] = []
+    nodes = _NODES_OF_ENSEMBLE
+    for tree in trees:
+        nodes += len(tree.left)
+        if nodes > _NODES_OF_ENSEMBLE:
+            parts.append([])
+            nodes = len(tree.left)
+        parts[-1].append(tree)
+    return parts
+
+
+def _sum_of_few(graph: Graph, value: str, trees: list[Tree], *, targets: int) -> str:
     trees = [_with_a_branch(tree) for tree in trees]
     if all(tree.values.shape[1] == 1 for tree in trees):
         return graph.add_trees("TreeEnsemble", value, **_single_value_attributes(trees, targets))

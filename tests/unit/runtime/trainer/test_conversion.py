@@ -1,12 +1,20 @@
 """A graph answers as scikit-learn does: every algorithm, both tasks, two classes and more, at the thresholds too."""
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from sklearn.ensemble import AdaBoostRegressor, HistGradientBoostingRegressor, RandomForestClassifier
+from sklearn.ensemble import (
+    AdaBoostRegressor,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -15,7 +23,7 @@ from sklearn.tree import DecisionTreeRegressor
 from aurora_runtime.store.onnx_engine import OnnxEngine
 from aurora_runtime.trainer.algorithms import ALGORITHMS
 from aurora_runtime.trainer.answers import answers_of
-from aurora_runtime.trainer.conversion import neighbors
+from aurora_runtime.trainer.conversion import neighbors, trees
 from aurora_runtime.trainer.conversion.convert import to_onnx
 from aurora_runtime.trainer.errors import NotConvertible
 from tests.unit.runtime.trainer.builders import a_dataset, a_fitted_model
@@ -79,6 +87,71 @@ def test_options_that_change_the_formula_are_in_the_graph(algorithm: str, hyperp
     if row.classifier:
         model = a_fitted_model(algorithm, a_dataset("classification"), **hyperparameters)
         assert_same(model, "classification", fresh_rows(), absolute=1e-7)
+
+
+TREES = ["random_forest", "extra_trees", "gradient_boosting", "hist_gradient_boosting"]
+
+
+@pytest.mark.parametrize("algorithm", TREES)
+@pytest.mark.parametrize("nodes", [1, 100])
+def test_trees_of_several_ensembles_add_up_to_the_same_answers(
+    algorithm: str, nodes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trees, "_NODES_OF_ENSEMBLE", nodes)
+    assert_same(a_fitted_model(algorithm, a_dataset()), "regression", fresh_rows())
+    for classes in (2, 5):
+        model = a_fitted_model(algorithm, a_dataset("classification", classes=classes))
+        absolute = 1e-7 if classes > 2 and "boosting" not in algorithm else 1e-12
+        assert_same(model, "classification", fresh_rows(), absolute=absolute)
+
+
+def test_no_ensemble_is_larger_than_it_must_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trees, "_NODES_OF_ENSEMBLE", 100)
+    model = a_fitted_model("random_forest", a_dataset(), n_estimators=20, max_leaf_nodes=16, min_samples_leaf=1)
+    assert {fitted.tree_.node_count for fitted in model.estimators_} == {31}
+    graph = onnx.load_from_string(to_onnx(model))
+    roots = [
+        len(attribute.ints)
+        for function in graph.functions
+        for attribute in function.node[0].attribute
+        if attribute.name == "tree_roots"
+    ]
+    assert roots == [3] * 6 + [2]
+
+
+_MEMORY_OF_A_SESSION = """
+import sys
+from pathlib import Path
+from aurora_runtime.store.memory import return_freed_memory
+from aurora_runtime.store.onnx_engine import OnnxEngine
+
+def resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+first = OnnxEngine(Path(sys.argv[1]))
+return_freed_memory()
+before = resident_bytes()
+engine = OnnxEngine(Path(sys.argv[2]))
+return_freed_memory()
+print(resident_bytes() - before)
+"""
+
+
+@pytest.mark.parametrize("classes", [None, 3])
+def test_a_session_holds_each_node_of_a_forest_once(classes: int | None, tmp_path: Path) -> None:
+    """ONNX Runtime's own nodes have 32 bytes; the graph's beside them would be as much again."""
+    random = np.random.RandomState(0)
+    features = random.normal(size=(10_000, 4))
+    target = random.normal(size=10_000) if classes is None else random.randint(classes, size=10_000)
+    forest = (RandomForestRegressor if classes is None else RandomForestClassifier)(10, random_state=0)
+    forest.fit(features, target)
+    nodes = sum(fitted.tree_.node_count for fitted in forest.estimators_)
+    small = RandomForestRegressor(1).fit(features[:10], random.normal(size=10))
+    for name, model in {"small": small, "large": forest}.items():
+        (tmp_path / name).write_bytes(to_onnx(model))
+    command = [sys.executable, "-c", _MEMORY_OF_A_SESSION, str(tmp_path / "small"), str(tmp_path / "large")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert int(printed) / nodes < 60
 
 
 def rows_around(thresholds: NDArray[np.float64], features: NDArray[np.int64], base: NDArray[np.float64]) -> Any:
