@@ -60,6 +60,16 @@ class FakeCluster:
             stored = self._store(self.kind_of(manifest), copy.deepcopy(manifest), manager="somebody")
         return stored
 
+    def restore(self, *manifests: Manifest) -> None:
+        """As from a backup: versions, uids and generations are those of the manifests; defaults are added."""
+        for manifest in manifests:
+            obj = copy.deepcopy(manifest)
+            self._defaults(obj)
+            place = (self.kind_of(obj), key_of(obj))
+            self._live[place], self._stored[_version_of(obj)] = obj, orjson.dumps(obj)
+            self._version = max(self._version, int(obj["metadata"]["resourceVersion"]))
+            self._show(place)
+
     def edit(self, kind: Kind, name: str, patch: Mapping[str, Any], namespace: str = "team") -> Manifest:
         """A merge patch by somebody else."""
         key = (kind, ObjectKey(namespace, name))

@@ -79,7 +79,7 @@ class Neighbours:
     def act(self) -> None:
         for workload in self._list(DEPLOYMENT):
             self._scale(workload)
-        for pod in self._list(POD):
+        for pod in self._servers():
             self._live(pod)
         for workload in self._list(DEPLOYMENT):
             self._count(workload)
@@ -88,7 +88,7 @@ class Neighbours:
     def next_change(self) -> float:
         """Seconds until a pod starts, crashes or becomes available."""
         changes = [1000.0]
-        for pod in self._list(POD):
+        for pod in self._servers():
             behaviour = self._behaviour_of(pod)
             if behaviour.is_broken:
                 changes.append(1.0 if self._age_of(pod) < 6 else 1000.0)
@@ -106,6 +106,9 @@ class Neighbours:
 
     def _list(self, kind: Kind) -> list[Manifest]:
         return list(self.cluster.cache.list(kind, NAMESPACE))
+
+    def _servers(self) -> list[Manifest]:
+        return [pod for pod in self._list(POD) if labels.REVISION in labels_of(pod)]
 
     def _pods_of(self, workload: Manifest) -> list[Manifest]:
         return [pod for pod in self._list(POD) if (controller_of(pod) or {}).get("uid") == uid_of(workload)]
