@@ -25,7 +25,6 @@ from aurora_controller.kube.meta import (
     SERVICE,
     Kind,
     Manifest,
-    ObjectKey,
     key_of,
     uid_of,
 )
@@ -60,7 +59,9 @@ class Mirror:
 
     def __init__(self, plane: ControlPlane) -> None:
         self._plane = plane
-        self._objects: dict[Kind, dict[ObjectKey, Manifest]] = {kind: {} for kind in MIRRORED}
+        self._objects: dict[Kind, dict[str, dict[str, Manifest]]] = {kind: {} for kind in MIRRORED}
+        """By kind, namespace and name."""
+        self._left: set[str] = set()
         self.history: list[Seen] = []
         self._moved = asyncio.Event()
         self._listeners: list[Callable[[str], None]] = []
@@ -82,13 +83,13 @@ class Mirror:
                 group.create_task(self._follow(session, kind))
 
     def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
-        return self._objects[kind].get(ObjectKey(namespace, name))
+        return self._objects[kind].get(namespace, {}).get(name)
 
     def list(self, kind: Kind, namespace: str) -> Sequence[Manifest]:
-        return [obj for key, obj in self._objects[kind].items() if key.namespace == namespace]
+        return list(self._objects[kind].get(namespace, {}).values())
 
     def all(self, kind: Kind) -> Sequence[Manifest]:
-        return list(self._objects[kind].values())
+        return [obj for here in self._objects[kind].values() for obj in here.values()]
 
     def everything(self, namespace: str) -> Iterator[tuple[Kind, Manifest]]:
         for kind in MIRRORED:
@@ -103,6 +104,12 @@ class Mirror:
         self.history = [
             Seen(type="ADDED", kind=kind, obj=obj, at=time.monotonic()) for kind in MIRRORED for obj in self.all(kind)
         ]
+
+    def leave(self, namespace: str) -> None:
+        """Nothing of it is shown from now on: what a test leaves behind costs the later ones nothing."""
+        self._left.add(namespace)
+        for here in self._objects.values():
+            here.pop(namespace, None)
 
     async def until(self, holds: Callable[[], bool], *, seconds: float, what: str = "it") -> None:
         """Looks again after every event and four times a second. Raises NotYet."""
@@ -130,11 +137,11 @@ class Mirror:
                 raise _Stopped
             answer = orjson.loads(await response.read())
         listed = {key_of(item): item for item in answer["items"]}
-        for key, old in list(self._objects[kind].items()):
-            if key not in listed:
+        for old in self.all(kind):
+            if key_of(old) not in listed:
                 self._take("DELETED", kind, old)
         for key, item in listed.items():
-            known = self._objects[kind].get(key)
+            known = self.get(kind, key.namespace, key.name)
             if known is None or known["metadata"]["resourceVersion"] != item["metadata"]["resourceVersion"]:
                 self._take("MODIFIED" if known is not None else "ADDED", kind, item)
         version: str = answer["metadata"]["resourceVersion"]
@@ -154,21 +161,25 @@ class Mirror:
                     self._take(event["type"], kind, event["object"])
 
     def _take(self, change: str, kind: Kind, obj: Manifest) -> None:
+        key = key_of(obj)
+        if key.namespace in self._left:
+            return
         obj.setdefault("apiVersion", kind.api_version)
         obj.setdefault("kind", kind.kind)
         obj["metadata"].pop("managedFields", None)
+        here = self._objects[kind].setdefault(key.namespace, {})
         if change == "DELETED":
-            self._objects[kind].pop(key_of(obj), None)
+            here.pop(key.name, None)
         else:
-            before = self._objects[kind].get(key_of(obj))
+            before = here.get(key.name)
             if before is not None and uid_of(before) != uid_of(obj):
                 self.history.append(Seen(type="DELETED", kind=kind, obj=before, at=time.monotonic()))
-            self._objects[kind][key_of(obj)] = obj
+            here[key.name] = obj
         self.history.append(Seen(type=change, kind=kind, obj=obj, at=time.monotonic()))
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
         for listener in self._listeners:
-            listener(obj["metadata"].get("namespace", ""))
+            listener(key.namespace)
 
 
 class _Stopped(Exception):

@@ -47,6 +47,8 @@ class Players:
         self._held: set[str] = set()
         self._wake = asyncio.Event()
         self._failing_jobs: dict[str, int] = {}
+        self._outcomes: dict[str, Outcome] = {}
+        """By uid of the trainer's pod: it is chosen once, however often it takes to write it down."""
         self._servers = PodServers()
         mirror.on_change(self._mark)
 
@@ -150,11 +152,7 @@ class Players:
             item["name"]: item.get("value", "") for item in job["spec"]["template"]["spec"]["containers"][0]["env"]
         }
         task = TrainingTask.model_validate_json(variables[TRAINING_TASK_VARIABLE])
-        namespace = key_of(job).namespace
-        outcome = Outcome.SUCCEEDED
-        if self._failing_jobs.get(namespace, 0) > 0:
-            self._failing_jobs[namespace] -= 1
-            outcome = Outcome.STORAGE_UNAVAILABLE
+        outcome = self._outcome_of(pod)
         report = TrainingReport(
             outcome=outcome, run_id=task.run_id, facts=facts_of(task) if outcome is Outcome.SUCCEEDED else None
         )
@@ -171,6 +169,14 @@ class Players:
             "containerStatuses": [container(trainer, {"terminated": end})],
         }
         await self._patch_status(POD, pod, status)
+
+    def _outcome_of(self, pod: Manifest) -> Outcome:
+        uid, namespace = uid_of(pod), key_of(pod).namespace
+        if uid not in self._outcomes:
+            fails = self._failing_jobs.get(namespace, 0) > 0
+            self._failing_jobs[namespace] = self._failing_jobs.get(namespace, 0) - fails
+            self._outcomes[uid] = Outcome.STORAGE_UNAVAILABLE if fails else Outcome.SUCCEEDED
+        return self._outcomes[uid]
 
     # -- Deployments
 
@@ -232,7 +238,9 @@ class Players:
                 await self._client.apply(ENDPOINT_SLICE, piece, field_manager="endpoints", force=True)
 
     async def _patch_status(self, kind: Kind, obj: Manifest, status: Mapping[str, Any]) -> None:
-        patch = {"metadata": {"uid": uid_of(obj)}, "status": status}
+        # The version, so that an end is not undone by whom the mirror tells late.
+        seen = {"uid": uid_of(obj), "resourceVersion": obj["metadata"]["resourceVersion"]}
+        patch = {"metadata": seen, "status": status}
         await self._client.merge_patch(kind, key_of(obj), patch, subresource="status")
 
 
