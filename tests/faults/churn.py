@@ -210,4 +210,6 @@ def _unsettled(kind: Kind, obj: Manifest, primary: str) -> Sequence[str]:
         found.append("Stalled")
     if kind == ML_DEPLOYMENT and status.get("phase") not in {"Idle", "Canary"}:
         found.append(f"phase {status.get('phase')}")
+    # These leave at a time of their own, which may be in the middle of a rest.
+    found += [f"revision {one['revision']} is still to leave" for one in status.get("previous") or ()]
     return found
