@@ -54,6 +54,10 @@ soak: setup ## The controller behind random faults for 2 hours (AURORA_SOAK_SECO
 	@hack/cluster/binaries.sh kubernetes
 	@$(VENV)/python -m tests.faults.soak
 
+.PHONY: conformance
+conformance: setup ## Ask a server for the protocol: URL=http://… MODEL=name EXAMPLE=rows.json, where it wants one KEY=…
+	@$(VENV)/python -m tests.conformance --url $(URL) --model $(MODEL) --example $(EXAMPLE) $(if $(KEY),--api-key $(KEY))
+
 ##@ Measure
 .PHONY: bench-controller
 bench-controller: setup ## Controller runtimes compared (needs an idle machine)

@@ -47,3 +47,20 @@ def test_the_kit_tells_each_check_and_a_score_on_the_command_line(target: Target
     assert any(line.startswith("FAIL  inference: flat data") and "401" in line for line in lines)
     assert "pass  discovery: GET /v2/health/live is 200" in lines
     assert score.split(", ")[-1].startswith("all ")
+
+
+def test_make_asks_any_server(target: Target, tmp_path: Path) -> None:
+    example = tmp_path / "example.json"
+    example.write_text(json.dumps(vars(target.example)))
+    told = subprocess.run(
+        [
+            *("make", "conformance", f"URL={target.url}", f"MODEL={MODEL}", f"EXAMPLE={example}", f"KEY={KEY}"),
+            *("--old-file=setup", f"VENV={Path(sys.executable).parent}"),  # the environment that this test runs in
+        ],
+        cwd=Path(__file__).parents[4],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.splitlines()[-1].endswith(f"all {len(CHECKS)}/{len(CHECKS)}")
