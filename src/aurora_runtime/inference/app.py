@@ -18,7 +18,7 @@ from aurora_runtime.inference.access_log import AccessLog
 from aurora_runtime.inference.auth import ApiKeys
 from aurora_runtime.inference.batching import BatchLimits
 from aurora_runtime.inference.fetch import fetch
-from aurora_runtime.inference.libraries import check_libraries
+from aurora_runtime.inference.libraries import check_libraries, warn_of_libraries
 from aurora_runtime.inference.listener import CLOSE_SECONDS, listening
 from aurora_runtime.inference.metrics import ServerMetrics
 from aurora_runtime.inference.model import LoadedModel
@@ -108,6 +108,7 @@ async def _load(settings: InferenceSettings, metrics: ServerMetrics, workers: Wo
         workers=workers,
         before_copy=partial(check_libraries, policy=settings.library_versions),
     )
+    warn_of_libraries(local.descriptor)
     model = await workers.run(LoadedModel.load, local)
     # What is here now stays: the collector need not look at it again while requests wait.
     gc.collect()

@@ -45,14 +45,22 @@ def is_refused(found: Mapping[str, tuple[str, str]], policy: LibraryPolicy) -> b
 
 
 def check_libraries(descriptor: Descriptor, *, policy: LibraryPolicy) -> None:
-    """Logs each difference. Raises LibrariesDiffer when the policy refuses them."""
-    names = _LOADERS[descriptor.format]
-    recorded = {PYTHON: descriptor.lineage.python, **descriptor.lineage.libraries}
-    found = differences({name: recorded[name] for name in names if name in recorded}, _installed(names))
+    """Raises LibrariesDiffer when the policy refuses those here."""
+    found = _differences_here(descriptor)
     if is_refused(found, policy):
         raise LibrariesDiffer(differences=found)
-    for name, (then, here) in found.items():
+
+
+def warn_of_libraries(descriptor: Descriptor) -> None:
+    """Logs each difference."""
+    for name, (then, here) in _differences_here(descriptor).items():
         log.warning("library differs from training", library=name, trained_with=then, installed=here)
+
+
+def _differences_here(descriptor: Descriptor) -> dict[str, tuple[str, str]]:
+    names = _LOADERS[descriptor.format]
+    recorded = {PYTHON: descriptor.lineage.python, **descriptor.lineage.libraries}
+    return differences({name: recorded[name] for name in names if name in recorded}, _installed(names))
 
 
 def _installed(names: tuple[str, ...]) -> dict[str, str]:

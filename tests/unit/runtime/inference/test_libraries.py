@@ -6,7 +6,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from aurora_runtime.inference.errors import LibrariesDiffer
-from aurora_runtime.inference.libraries import LibraryPolicy, check_libraries, differences, is_refused
+from aurora_runtime.inference.libraries import (
+    LibraryPolicy,
+    check_libraries,
+    differences,
+    is_refused,
+    warn_of_libraries,
+)
 from aurora_runtime.store.model_store import ModelStore
 from tests.unit.runtime.inference.models import MODEL, a_regressor, publish
 
@@ -49,6 +55,6 @@ def test_a_warning_names_library_and_both_versions(tmp_path: Path) -> None:
     store = ModelStore(root=tmp_path)
     descriptor = publish(store, a_regressor(), model=MODEL, libraries={"numpy": "1.0"}).descriptor
     with capture_logs() as logs:
-        check_libraries(descriptor, policy="auto")
+        warn_of_libraries(descriptor)
     (line,) = logs
     assert (line["log_level"], line["library"], line["trained_with"]) == ("warning", "numpy", "1.0")

@@ -1,6 +1,7 @@
 """What a start refuses to load, and in which words; nothing of it was deserialised before it was verified."""
 
 import asyncio
+import errno
 import os
 import re
 from collections.abc import Callable
@@ -10,11 +11,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from aurora_runtime.inference import fetch
 from aurora_runtime.inference.app import serve
 from aurora_runtime.inference.errors import GoldenRowsDiffer, LibrariesDiffer
 from aurora_runtime.inference.refusal import refusal_text
 from aurora_runtime.inference.settings import InferenceSettings
-from aurora_runtime.store import serialization
+from aurora_runtime.store import model_store, serialization
 from aurora_runtime.store.errors import (
     ArtifactRefused,
     DigestMismatch,
@@ -26,6 +28,7 @@ from aurora_runtime.store.errors import (
     UnsafePath,
 )
 from aurora_runtime.store.model_store import ModelStore, PublishedVersion
+from aurora_runtime.store.reading import copy_verified
 from tests.unit.runtime.inference.models import MODEL, a_regressor, publish, until
 
 
@@ -128,6 +131,31 @@ async def test_libraries_are_compared_before_a_byte_of_the_model_is_copied(tmp_p
     version = publish(ModelStore(root=tmp_path), a_regressor(), libraries={"scikit-learn": "0.24.2"})
     truncate(version.path / "model.joblib")  # a copy would find this first
     assert "scikit-learn 0.24.2" in await refusal(tmp_path, LibrariesDiffer)
+
+
+async def test_a_library_that_differs_is_told_once_however_often_the_storage_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(ModelStore(root=tmp_path), a_regressor(), libraries={"numpy": "1.0"})
+    failures = iter([OSError(errno.EIO, "failed")] * 3)
+
+    def copy(*arguments: Any) -> None:
+        if (error := next(failures, None)) is not None:
+            raise StorageUnavailable(path=tmp_path, cause=error)
+        copy_verified(*arguments)
+
+    monkeypatch.setattr(model_store, "copy_verified", copy)
+    monkeypatch.setattr(fetch, "FIRST_DELAY_SECONDS", 0)
+    settings = InferenceSettings(store=tmp_path, model=MODEL, host="127.0.0.1", port=0, metrics_port=0)
+    stop = asyncio.Event()
+    with capture_logs() as logs:
+        running = asyncio.create_task(serve(settings, stop=stop, hasten=asyncio.Event()))
+        await until(lambda: any(line["event"] == "ready" for line in logs))
+        stop.set()
+        await running
+    events = [line["event"] for line in logs]
+    assert events.count("storage failed, fetching again") == 3
+    assert events.count("library differs from training") == 1
 
 
 async def test_other_golden_rows_are_refused_with_the_remedy(tmp_path: Path) -> None:
