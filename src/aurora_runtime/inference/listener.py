@@ -4,10 +4,12 @@ import asyncio
 import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_runner import BaseRunner
 
 from aurora_runtime.inference.errors import without_messages
@@ -21,6 +23,9 @@ CLOSE_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 75.0
 """Longer than NGINX keeps a connection to its upstream (60 s): the side that sends requests should close first."""
 _BACKLOG: Final = 1024
+_LINE_BYTES: Final = 8190
+_MOST_HEADERS: Final = 128
+_TOO_LARGE: Final = f"request head: expected at most {_MOST_HEADERS} headers, and at most {_LINE_BYTES} bytes in a line"
 
 
 class Protocol(web.RequestHandler):
@@ -39,6 +44,8 @@ class Protocol(web.RequestHandler):
             log.error("a request failed", **without_messages(exc))
         first_line = str(message or exc).partition("\n")[0].rstrip(":")
         text = "internal error; the server's log tells more" if status == 500 else f"not HTTP: {first_line}"
+        if isinstance(exc, LineTooLong) or first_line.startswith("Too many headers"):
+            status, text = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE
         response = web.Response(status=status, body=error_body(text), content_type="application/json")
         response.force_close()
         return response
@@ -78,6 +85,9 @@ async def listening(
                     loop=loop,
                     access_log=None,  # type: ignore[arg-type]  # None turns it off
                     keepalive_timeout=idle_seconds,
+                    max_line_size=_LINE_BYTES,
+                    max_field_size=_LINE_BYTES,
+                    max_headers=_MOST_HEADERS,
                     auto_decompress=False,  # done where the result is bounded
                 ),
                 host,

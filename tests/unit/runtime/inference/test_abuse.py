@@ -80,6 +80,24 @@ async def test_an_old_client_is_not_asked_for_its_body(target: Target) -> None:
     await closed(writer)
 
 
+@pytest.mark.parametrize(
+    "large",
+    [
+        pytest.param(b"GET /" + b"a" * 8200 + b" HTTP/1.1\r\nHost: a\r\n\r\n", id="a path"),
+        pytest.param(b"GET /v2 HTTP/1.1\r\nX-API-Key: " + b"secret" * 1400 + b"\r\n\r\n", id="a header"),
+        pytest.param(b"GET /v2 HTTP/1.1\r\n" + b"X: 1\r\n" * 129 + b"\r\n", id="many headers"),
+    ],
+)
+async def test_too_large_a_head_is_431_and_comes_back_neither_whole_nor_in_part(target: Target, large: bytes) -> None:
+    reader, writer = await target.send(large)
+    async with asyncio.timeout(LIMIT_SECONDS):
+        answer = await reader.read()
+    assert answer.split()[1] == b"431"
+    expected = "request head: expected at most 128 headers, and at most 8190 bytes in a line"
+    assert orjson.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": expected}
+    await closed(writer)
+
+
 @pytest.mark.parametrize("sent", [b"", b"POST /v2 HTTP/1.1\r\nHost: a\r\nX-Slow: "], ids=["nothing", "half a head"])
 async def test_a_head_that_never_ends_is_hung_up_on(hasty: Target, sent: bytes) -> None:
     reader, writer = await hasty.send(sent)
