@@ -21,7 +21,7 @@ _STATUSES: Final[Mapping[str, tuple[int, ...]]] = {
     "live": (),
     "ready": (404, 503),
     "read": (404, 503),
-    "infer": (400, 404, 408, 413, 415, 503),
+    "infer": (400, 404, 408, 413, 415, 417, 503, 504),
 }
 """What may go wrong, by kind of operation. A server with keys adds 401 and 429 where it wants one."""
 

@@ -121,6 +121,7 @@ class Routes:
         )
         self.metrics.queue_depth = lambda: batcher.waiting
         self._batcher = batcher
+        self._document = orjson.dumps(openapi(model.descriptor, guarded=self.keys is not None))
         self.model, self.state = model, State.SERVING
 
     async def finished(self) -> None:
@@ -188,8 +189,8 @@ class Routes:
 
     async def document(self, request: web.BaseRequest, address: Address) -> Response:
         self._authenticate(request)
-        model = self._addressed(address)
-        return await self._encoded(request, orjson.dumps(openapi(model.descriptor, guarded=self.keys is not None)))
+        self._addressed(address)
+        return await self._encoded(request, self._document)
 
     async def infer(self, request: web.BaseRequest, address: Address) -> Response:
         self.metrics.begin()

@@ -27,7 +27,7 @@ from aurora_runtime.inference.errors import (
 CLIENT_GONE: Final = 499
 """Counted, never sent: the client left before it was answered."""
 
-_STATUSES: Final[Mapping[type[BaseException], int]] = {
+STATUSES: Final[Mapping[type[BaseException], int]] = {
     InvalidRequest: 400,
     web.RequestPayloadError: 400,
     Unauthorized: 401,
@@ -52,7 +52,7 @@ _RETRY_AFTER_SECONDS: Final = "1"
 
 def status_of(error: BaseException) -> int:
     """HTTP status of an error; what nobody foresaw is 500."""
-    return next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), 500)
+    return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
 
 
 def advice(error: Exception) -> dict[str, str]:

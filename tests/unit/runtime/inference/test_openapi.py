@@ -10,6 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from aurora_runtime.inference.model import LoadedModel
 from aurora_runtime.inference.openapi import example_request, example_response, openapi
 from aurora_runtime.inference.protocol import error_body, parse_request, render_response
+from aurora_runtime.inference.statuses import CLIENT_GONE, STATUSES
 from aurora_runtime.inference.tensors import Features
 from aurora_runtime.store.descriptor import Descriptor, Signature, TensorSpec
 from tests.unit.runtime.inference.models import FEATURES, a_body, a_column, a_tensor
@@ -143,6 +144,16 @@ def test_the_document_says_which_paths_want_a_key(
     assert operation["security"] == wanted
     assert ("401" in operation["responses"]) == bool(wanted)
     assert ("securitySchemes" in document["components"]) == guarded
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_every_status_that_a_prediction_may_end_with_is_listed(model: LoadedModel, guarded: bool) -> None:
+    never = {405, CLIENT_GONE} | (set() if guarded else {401})
+    full = {429}  # too many waiting with one key, or too many failures with none
+    document = openapi(model.descriptor, guarded=guarded)
+    listed = document["paths"][f"/v2/models/{model.name}/infer"]["post"]["responses"]
+    errors = {str(status) for status in STATUSES.values() if status not in never | (set() if guarded else full)}
+    assert set(listed) == {"200", "default"} | errors
 
 
 def test_probabilities_name_the_label_of_each_column(species_model: LoadedModel) -> None:
