@@ -23,6 +23,8 @@ Flat = Mapping[str, Any]
 _UNSTABLE_METADATA: Final = frozenset(
     {"uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "deletionTimestamp"}
 )
+_SAME_SECOND: Final = 5.0
+"""Times tell whole seconds and events come late: only what was seen so long apart was surely not within one second."""
 _TIME: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _UID: Final = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -235,12 +237,14 @@ def i8_versions_never_fall(writes: Iterable[Write]) -> Violations:
 def i9_conditions_are_honest(told: Iterable[Seen]) -> Violations:
     """observedGeneration rises and is never ahead; a transition time moves exactly with its status."""
     before: dict[str, Manifest] = {}
+    shown: dict[tuple[str, str], float] = {}
+    """When the transition time of an object's condition was first seen."""
     found: Violations = []
     for seen in told:
         if seen.kind not in OURS or seen.type == "DELETED":
             continue
-        name, old = f"{seen.kind.kind} {key_of(seen.obj).name}", before.get(uid_of(seen.obj))
-        now, then = status_of(seen.obj), status_of(old)
+        uid = uid_of(seen.obj)
+        name, now, then = f"{seen.kind.kind} {key_of(seen.obj).name}", status_of(seen.obj), status_of(before.get(uid))
         observed = now.get("observedGeneration") or 0
         if observed > seen.obj["metadata"]["generation"]:
             found.append(f"I9: {name} observed {observed}, which is not there yet")
@@ -248,12 +252,16 @@ def i9_conditions_are_honest(told: Iterable[Seen]) -> Violations:
             found.append(f"I9: {name} observed {observed} after {then['observedGeneration']}")
         olds = {one["type"]: one for one in then.get("conditions") or ()}
         for one in now.get("conditions") or ():
-            known = olds.get(one["type"])
-            if known is None:
-                continue
-            if known["status"] == one["status"] and known["lastTransitionTime"] != one["lastTransitionTime"]:
+            known, place = olds.get(one["type"]), (uid, one["type"])
+            moves = known is None or known["lastTransitionTime"] != one["lastTransitionTime"]
+            is_flipped = known is not None and known["status"] != one["status"]
+            if known is not None and moves and not is_flipped:
                 found.append(f"I9: {name} {one['type']}: the time moved without the status")
-        before[uid_of(seen.obj)] = seen.obj
+            if is_flipped and not moves and seen.at - shown[place] > _SAME_SECOND:
+                found.append(f"I9: {name} {one['type']}: the status moved without the time")
+            if moves:
+                shown[place] = seen.at
+        before[uid] = seen.obj
     return found
 
 
