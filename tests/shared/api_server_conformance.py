@@ -5,6 +5,7 @@ installed and established, and the namespace exist and be empty.
 """
 
 import asyncio
+import base64
 from collections.abc import Sequence
 from contextlib import aclosing
 
@@ -103,6 +104,16 @@ class ApiServerConformance:
             ["e"],
         ]
         assert len({page["metadata"]["resourceVersion"] for page in pages}) == 1
+
+    async def test_a_page_of_a_forgotten_version_is_gone(self, api: Api) -> None:
+        for name in "ab":
+            await api.client.create(PROBE, api.probe(name))
+        path = PROBE.path(api.namespace)
+        first = (await api.rest.request("GET", path, params={"limit": "1"})).json()
+        place = orjson.loads(base64.urlsafe_b64decode(f"{first['metadata']['continue']}=="))
+        long_ago = base64.urlsafe_b64encode(orjson.dumps({**place, "rv": 1})).decode().rstrip("=")
+        with pytest.raises(Gone):
+            await api.rest.request("GET", path, params={"limit": "1", "continue": long_ago})
 
     # --- update
 
@@ -311,6 +322,26 @@ class ApiServerConformance:
             assert [event.type for event in events] == ["BOOKMARK"]
             created = await api.client.create(PROBE, api.probe())
             assert [(event.type, event.object) for event in await anext(batches)] == [("ADDED", created)]
+
+    async def test_a_watch_that_asks_is_told_before_its_end_how_far_it_has_seen(self, api: Api) -> None:
+        """Of changes, too, that are none of its business: else the next watch would begin at a forgotten version."""
+        listed = await api.client.list(CONFIG_MAP, api.namespace)
+        short = {"resourceVersion": listed.resource_version, "labelSelector": "watched=yes", "timeoutSeconds": "4"}
+        async with (
+            asyncio.timeout(20),
+            aclosing(api.watch(CONFIG_MAP, **short, allowWatchBookmarks="true")) as asking,
+            aclosing(api.watch(CONFIG_MAP, **short)) as silent,
+        ):
+            await api.client.create(CONFIG_MAP, api.config_map(labels={"watched": "yes"}))
+            for batches in (asking, silent):
+                assert [event.type for event in await anext(batches)] == ["ADDED"]
+            unseen = await api.client.create(CONFIG_MAP, api.config_map("two"))
+            await api.wait(4)
+            told = [event async for batch in asking for event in batch]
+            assert {event.type for event in told} == {"BOOKMARK"}
+            assert (told[-1].object["apiVersion"], told[-1].object["kind"]) == ("v1", "ConfigMap")
+            assert _version(told[-1].object) >= _version(unseen)
+            assert [event async for batch in silent for event in batch] == []
 
     async def test_a_watch_from_a_forgotten_version_is_gone(self, api: Api) -> None:
         with pytest.raises(Gone):

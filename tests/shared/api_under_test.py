@@ -1,7 +1,7 @@
 """What a conformance test is given: a server, a namespace, and kinds that no controller meddles with."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +72,8 @@ class Api:
 
     rest: RestClient
     namespace: str
+    wait: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """Returns when so many seconds have passed for the server."""
 
     @property
     def client(self) -> KubeClient:

@@ -4,8 +4,8 @@
         rest = RestClient(StaticConfig(server.url))
 
 What it does with objects is in ``api_objects.py``; ``tests/shared/api_server_conformance.py`` holds it, and a real
-server, to the same promises. Time does nothing here: bookmarks come, watches end and history is forgotten when a test
-says so.
+server, to the same promises. Time does nothing here unless a watch says how long it may last: else bookmarks come,
+watches end and history is forgotten when a test says so.
 """
 
 import asyncio
@@ -25,6 +25,8 @@ from tests.unit.fakes.api_faults import Abort, Answer, Behaviour, LoseAnswer, Re
 from tests.unit.fakes.api_objects import ApiObjects, Change, Refused, selects
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+_LAST_BOOKMARK_SECONDS = 2.0
+"""Before its end, a watch is told where the next one can begin."""
 
 
 class FakeAPIServer:
@@ -37,14 +39,15 @@ class FakeAPIServer:
         offers_watch_list: bool = True,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        self.objects = ApiObjects(clock=clock or SystemClock())
+        self._clock = clock or SystemClock()
+        self.objects = ApiObjects(clock=self._clock)
         self.offers_watch_list = offers_watch_list
         self.received: list[Received] = []
         self._ssl_context = ssl_context
         self._kinds = set(kinds)
         self._rules: list[Rule] = []
         self._watches: set[_Watch] = set()
-        self._pages: dict[str, tuple[int, list[Manifest]]] = {}
+        self._pages: dict[str, list[Manifest]] = {}
         self._runner = web.AppRunner(self._app(), shutdown_timeout=0.1, access_log=None)
         self.url = ""
 
@@ -105,8 +108,9 @@ class FakeAPIServer:
             watch.events.put_nowait(None)
 
     def send_bookmarks(self) -> None:
+        """To those who asked for them."""
         for watch in self._watches:
-            watch.events.put_nowait(_bookmark(watch.kind, self.objects.version))
+            watch.bookmark(self.objects.version)
 
     def send_to_watches(self, event: Manifest) -> None:
         """Any event, however malformed."""
@@ -238,17 +242,18 @@ class FakeAPIServer:
         query = received.query
         self._check_reachable(query.get("resourceVersion", ""))
         if token := query.get("continue"):
-            version, items = self._pages.get(token, (0, []))
-            if version < self.objects.oldest:
+            if (version := orjson.loads(base64.urlsafe_b64decode(f"{token}=="))["rv"]) < self.objects.oldest:
                 raise Refused(410, "Expired", "The provided continue parameter is too old")
+            items = self._pages[token]
         else:
             version = self.objects.version
             items = self.objects.listed(kind, received.namespace, query.get("labelSelector", ""))
         limit = int(query.get("limit") or 0) or len(items)
         metadata: dict[str, Any] = {"resourceVersion": str(version)}
         if items[limit:]:
-            next_token = base64.b64encode(f"{version}/{len(self._pages)}".encode()).decode()
-            self._pages[next_token] = (version, items[limit:])
+            start = {"v": "meta.k8s.io/v1", "rv": version, "start": f"{key_of(items[limit - 1]).name}\0"}
+            next_token = base64.urlsafe_b64encode(orjson.dumps(start)).decode().rstrip("=")
+            self._pages[next_token] = items[limit:]
             metadata |= {"continue": next_token, "remainingItemCount": len(items) - limit}
         if kind.group in {"", "apps", "batch"}:
             # Items of built-in kinds do not say what they are.
@@ -274,7 +279,9 @@ class FakeAPIServer:
         if sends_initial and not (self.offers_watch_list and query.get("resourceVersionMatch") == "NotOlderThan"):
             raise Refused(422, "Invalid", "sendInitialEvents: Forbidden: is forbidden for watch")
         self._check_reachable(query.get("resourceVersion", ""))
-        watch = _Watch(kind, received.namespace, query.get("labelSelector", ""))
+        wants_bookmarks = query.get("allowWatchBookmarks") in {"true", "1"}
+        selector = query.get("labelSelector", "")
+        watch = _Watch(kind, received.namespace, selector, wants_bookmarks=wants_bookmarks)
         since = query.get("resourceVersion", "")
         if sends_initial or since in {"", "0"}:
             for obj in self.objects.listed(kind, received.namespace, watch.selector):
@@ -289,20 +296,30 @@ class FakeAPIServer:
             for change in self.objects.history:
                 if change.version > int(since):
                     watch.take(change)
-        return await self._serve(request, watch)
+        lasts_seconds = float(query["timeoutSeconds"]) if "timeoutSeconds" in query else None
+        return await self._serve(request, watch, lasts_seconds)
 
-    async def _serve(self, request: web.Request, watch: "_Watch") -> web.StreamResponse:
+    async def _serve(self, request: web.Request, watch: "_Watch", lasts_seconds: float | None) -> web.StreamResponse:
         # Subscribed before anything is awaited: no change falls between what was queued and what is to come.
         self.objects.subscribers.append(watch.take)
         self._watches.add(watch)
+        ending = asyncio.create_task(self._end_after(lasts_seconds, watch)) if lasts_seconds is not None else None
         try:
             async with _streaming(request, "application/json") as response:
                 while (event := await watch.events.get()) is not None:
                     await response.write(orjson.dumps(event) + b"\n")
             return response
         finally:
+            if ending is not None:
+                ending.cancel()
             self._watches.discard(watch)
             self.objects.subscribers.remove(watch.take)
+
+    async def _end_after(self, seconds: float, watch: "_Watch") -> None:
+        await self._clock.sleep(seconds - _LAST_BOOKMARK_SECONDS)
+        watch.bookmark(self.objects.version)
+        await self._clock.sleep(_LAST_BOOKMARK_SECONDS)
+        watch.events.put_nowait(None)
 
 
 _TYPE = frozenset({"apiVersion", "kind"})
@@ -311,11 +328,16 @@ _TYPE = frozenset({"apiVersion", "kind"})
 class _Watch:
     """One open watch: what it shall see, and what waits to be sent; None ends it."""
 
-    def __init__(self, kind: Kind, namespace: str, selector: str) -> None:
+    def __init__(self, kind: Kind, namespace: str, selector: str, *, wants_bookmarks: bool) -> None:
         self.kind = kind
         self.selector = selector
         self.events: asyncio.Queue[Manifest | None] = asyncio.Queue()
         self._namespace = namespace
+        self._wants_bookmarks = wants_bookmarks
+
+    def bookmark(self, version: int) -> None:
+        if self._wants_bookmarks:
+            self.events.put_nowait(_bookmark(self.kind, version))
 
     def take(self, change: Change) -> None:
         if change.kind != self.kind:

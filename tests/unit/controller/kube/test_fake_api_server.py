@@ -7,12 +7,17 @@ from aurora_controller.kube.rest import RestClient
 from tests.shared.api_server_conformance import ApiServerConformance
 from tests.shared.api_under_test import CONFIG_MAP, PROBE, Api
 from tests.unit.fakes.api_server import FakeAPIServer
+from tests.unit.fakes.clock import FakeClock
 
 
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
-    async with FakeAPIServer(CONFIG_MAP, PROBE) as server, RestClient(StaticConfig(server.url)) as rest:
-        yield Api(rest=rest, namespace="conformance")
+    clock = FakeClock()
+    async with (
+        FakeAPIServer(CONFIG_MAP, PROBE, clock=clock) as server,
+        RestClient(StaticConfig(server.url)) as rest,
+    ):
+        yield Api(rest=rest, namespace="conformance", wait=clock.advance)
 
 
 class TestFakeApiServer(ApiServerConformance):
