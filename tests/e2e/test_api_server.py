@@ -1,18 +1,22 @@
 """The real API server keeps what the fake one of the unit tests promises, and an informer follows it."""
 
 import asyncio
+import base64
 import json
+import ssl
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from aurora_controller.api.v1alpha1.kinds import ML_MODEL
+from aurora_controller.app import LEASE_NAME
 from aurora_controller.kube.clock import SystemClock
-from aurora_controller.kube.config import load_config
+from aurora_controller.kube.config import StaticConfig, load_config
 from aurora_controller.kube.informer import Informer
 from aurora_controller.kube.list_watch import ListWatch
-from aurora_controller.kube.meta import Manifest
+from aurora_controller.kube.meta import LEASE, Manifest
 from aurora_controller.kube.rest import RestClient
-from tests.e2e.cluster import Cluster
+from tests.e2e.cluster import CONTROLLER_NAMESPACE, Cluster
 from tests.shared.api_server_conformance import ApiServerConformance
 from tests.shared.api_under_test import CONFIG_MAP, PROBE, PROBE_CRD, Api
 
@@ -102,3 +106,40 @@ async def in_step(api: Api, informer: Informer) -> None:
 def _name(obj: Manifest) -> str:
     name: str = obj["metadata"]["name"]
     return name
+
+
+@pytest.fixture
+async def as_controller() -> AsyncIterator[RestClient]:
+    """A client that is the controller, as far as the server can tell."""
+    cluster = Cluster.from_environment()
+    token = cluster.kubectl("create", "token", "-n", CONTROLLER_NAMESPACE, "aurora-controller").strip()
+    server = json.loads(cluster.kubectl("config", "view", "--raw", "-o", "json"))["clusters"][0]["cluster"]
+    authority = base64.b64decode(server["certificate-authority-data"]).decode()
+    config = StaticConfig(
+        server["server"],
+        authorization=f"Bearer {token}",
+        ssl_context=ssl.create_default_context(cadata=authority),
+    )
+    async with RestClient(config) as rest:
+        yield rest
+
+
+async def test_renewals_of_the_lease_go_before_other_requests_of_the_controller(as_controller: RestClient) -> None:
+    cluster = Cluster.from_environment()
+    schema, level = (
+        json.loads(cluster.kubectl("get", kind, name, "-o", "json"))["metadata"]["uid"]
+        for kind, name in (
+            ("flowschema", "aurora-controller-leader-election"),
+            ("prioritylevelconfiguration", "leader-election"),
+        )
+    )
+    path = LEASE.path(CONTROLLER_NAMESPACE, LEASE_NAME)
+    read = await as_controller.request("GET", path)
+    renewed = await as_controller.request(
+        "PUT", path, params={"dryRun": "All"}, body=read.body, content_type="application/json"
+    )
+    for answer in (read, renewed):
+        assert answer.headers["X-Kubernetes-PF-FlowSchema-UID"] == schema
+        assert answer.headers["X-Kubernetes-PF-PriorityLevel-UID"] == level
+    other = await as_controller.request("GET", ML_MODEL.path(), params={"limit": "1"})
+    assert other.headers["X-Kubernetes-PF-PriorityLevel-UID"] != level
