@@ -76,6 +76,7 @@ def _tree(tree: Any, values: Any, *, first_target: int = 0) -> Tree:
         right=tree.children_right,
         feature=tree.feature,
         threshold=tree.threshold,
+        rows=tree.weighted_n_node_samples,
         values=values,
         first_target=first_target,
     )
@@ -88,6 +89,7 @@ def _hist_tree(nodes: Any, *, first_target: int) -> Tree:
         right=np.where(leaf, -1, nodes["right"].astype(np.int64)),
         feature=nodes["feature_idx"].astype(np.int64),
         threshold=nodes["num_threshold"],
+        rows=nodes["count"].astype(np.float64),
         values=nodes["value"][:, None],
         first_target=first_target,
     )

@@ -119,6 +119,18 @@ def test_no_ensemble_is_larger_than_it_must_be(monkeypatch: pytest.MonkeyPatch) 
     assert roots == [3] * 6 + [2]
 
 
+@pytest.mark.parametrize(
+    ("target", "mode"),
+    [pytest.param([0, 0, 0, 1], 3, id="most go left: greater"), pytest.param([0, 1, 1, 1], 0, id="most go right")],
+)
+def test_most_training_rows_take_the_branch_that_lies_beside_its_node(target: list[int], mode: int) -> None:
+    """ONNX Runtime puts a node's false branch there."""
+    model = RandomForestRegressor(1, bootstrap=False).fit(np.arange(4.0)[:, None], target)
+    (function,) = onnx.load_from_string(to_onnx(model)).functions
+    modes = {attribute.name: attribute for attribute in function.node[0].attribute}["nodes_modes"]
+    assert onnx.numpy_helper.to_array(modes.t).tolist() == [mode]
+
+
 _MEMORY_OF_A_SESSION = """
 import sys
 from pathlib import Path
