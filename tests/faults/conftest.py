@@ -9,12 +9,14 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 import pytest_asyncio
 import structlog
 
 from aurora_controller.kube.client import KubeClient
-from aurora_controller.kube.meta import LEASE
+from aurora_controller.kube.meta import LEASE, Manifest
+from aurora_controller.kube.store import Store
 from tests.faults.control_plane import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CRD, NAMESPACE, ControlPlane, binaries
 from tests.faults.mirror import MIRRORED, Mirror
 from tests.faults.players import Players
@@ -41,6 +43,21 @@ def quiet_logs() -> Iterator[None]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def nothing_mutated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """T15: what caches hand out is shared by all readers, so at the end it is byte for byte as it came."""
+    kept: list[tuple[Manifest, bytes]] = []
+    put = Store.put
+
+    def keep(store: Store, obj: Manifest) -> Manifest | None:
+        kept.append((obj, orjson.dumps(obj)))
+        return put(store, obj)
+
+    monkeypatch.setattr(Store, "put", keep)
+    yield
+    assert [before.decode() for obj, before in kept if orjson.dumps(obj) != before] == []
 
 
 @pytest.fixture
