@@ -39,7 +39,7 @@ NAMESPACES, PLACES = 10, 110
 ACTS_PER_SECOND: Final = 0.5
 CONVERGE_SECONDS: Final = 240.0
 """A trainer that failed is tried again after a backoff of its own, and a restart waits for the old Lease."""
-LEASE: Final = {"lease_seconds": 15, "renew_deadline_seconds": 10, "retry_seconds": 2}
+LEASE: Final[dict[str, Any]] = {"lease_seconds": 15, "renew_deadline_seconds": 10, "retry_seconds": 2}
 
 
 class Times:
