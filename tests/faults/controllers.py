@@ -14,7 +14,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,10 +77,23 @@ async def controller(
 
 
 class ControllerProcess:
-    """``python -m aurora_controller`` with leader election, its Lease and its objects in ``namespace``."""
+    """``python -m aurora_controller`` with leader election, its Lease and its objects in ``namespace``.
 
-    def __init__(self, door: Door, namespace: str, folder: Path, *, name: str, **settings: Any) -> None:
+    ``arguments`` are Python's, for a test that needs another program around it.
+    """
+
+    def __init__(
+        self,
+        door: Door,
+        namespace: str,
+        folder: Path,
+        *,
+        name: str,
+        arguments: Sequence[str] = ("-m", "aurora_controller"),
+        **settings: Any,
+    ) -> None:
         self.name = name
+        self._arguments = arguments
         self.log = folder / f"{name}.log"
         self.token_file = folder / f"{name}.token"
         self.token_file.write_text(CONTROLLER_TOKEN)
@@ -105,7 +118,7 @@ class ControllerProcess:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*DIES_WITH_US, sys.executable, "-m", "aurora_controller"],
+                [*DIES_WITH_US, sys.executable, *self._arguments],
                 env=self._environment,
                 stdout=log,
                 stderr=log,
