@@ -13,7 +13,6 @@ import structlog
 from aurora_controller.kube.errors import (
     AlreadyExists,
     ApiError,
-    ApplyConflict,
     Conflict,
     NamespaceTerminating,
     NotFound,
@@ -151,18 +150,18 @@ class Executor:
             log.debug("server stores another form of the intent", kind=kind.kind, key=str(key_of(intent)))
 
     async def _apply_new(self, kind: Kind, intent: Manifest) -> Manifest:
-        """Unforced, so that an object we did not know of loses none of its fields unless it is ours."""
-        try:
+        """Looks first: an apply merges into a stranger's object as soon as no field of the two disagrees.
+
+        Unforced, so that one that appears in between loses none of its fields.
+        """
+        live = await self._client.get_or_none(kind, key_of(intent)) if controller_of(intent) is not None else None
+        if live is None:
             return await self._client.apply(kind, intent, field_manager=self._field_manager, force=False)
-        except ApplyConflict as error:
-            live = await self._client.get_or_none(kind, key_of(intent))
-            if live is None or controller_of(intent) is None:
-                raise
-            _check_owner(live, intent)
-            if is_deleting(live):
-                raise _Outdated("being deleted") from error
-            log.info("object taken back", kind=kind.kind, key=str(key_of(intent)), conflict=error.message)
-            return await self._apply_over(kind, intent, uid_of(live))
+        _check_owner(live, intent)
+        if is_deleting(live):
+            raise _Outdated("being deleted")
+        log.info("object taken back", kind=kind.kind, key=str(key_of(intent)))
+        return await self._apply_over(kind, intent, uid_of(live))
 
     async def _apply_over(self, kind: Kind, intent: Manifest, uid: str) -> Manifest:
         return await self._client.apply(kind, intent, field_manager=self._field_manager, force=True, uid=uid)

@@ -203,6 +203,28 @@ async def test_a_strangers_object_of_the_same_name_is_not_taken_over(world: Worl
     assert world.cluster.live(SERVICE, "wheel")["spec"] == {"type": "LoadBalancer"}
 
 
+async def test_a_strangers_object_that_disagrees_in_no_field_is_not_taken_over(world: World) -> None:
+    """An apply would merge into it without a conflict, our owner reference included: it would be deleted with us."""
+    world.cluster.add(an_object(SERVICE, "wheel", spec={"externalName": "db.example.com"}))
+
+    with pytest.raises(Waiting, match="OwnerConflict: Service wheel exists and is not managed"):
+        await world.execute(Apply(manifest=world.intent(SERVICE, spec={"type": "ClusterIP"}), existing=None))
+
+    assert world.cluster.writes == []
+
+
+async def test_a_strangers_object_that_appears_in_between_loses_no_field(world: World) -> None:
+    def appear(what: str) -> None:
+        world.cluster.on_write = lambda _: None
+        world.cluster.add(an_object(SERVICE, "wheel", spec={"type": "LoadBalancer"}))
+
+    world.cluster.on_write = appear
+    outcome = await world.execute(Apply(manifest=world.intent(SERVICE, spec={"type": "ClusterIP"}), existing=None))
+
+    assert outcome is Outcome.OUTDATED
+    assert world.cluster.live(SERVICE, "wheel")["spec"] == {"type": "LoadBalancer"}
+
+
 async def test_a_strangers_object_that_the_cache_knows_is_not_written_to(world: World) -> None:
     stranger = world.cluster.add(an_object(WIDGET, "stranger"))
     world.cluster.add(an_object(SERVICE, "wheel", owner=stranger, spec={}))
