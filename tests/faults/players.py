@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from aurora_controller.api import labels
 from aurora_controller.kube.client import KubeClient
 from aurora_controller.kube.clock import format_time
 from aurora_controller.kube.errors import ApiError
@@ -64,6 +65,12 @@ class Players:
         self._failing_jobs[namespace] = times
 
     async def run(self) -> None:
+        try:
+            await self._play()
+        finally:
+            await self._servers.keep(set())
+
+    async def _play(self) -> None:
         async with asyncio.TaskGroup() as group:
             acting: dict[str, asyncio.Task[None]] = {}
             while True:
@@ -182,8 +189,8 @@ class Players:
 
     async def _run_workload(self, workload: Manifest) -> None:
         namespace, name = key_of(workload).namespace, key_of(workload).name
-        if is_deleting(workload):
-            return
+        if is_deleting(workload) or labels.MODEL not in labels_of(workload["spec"]["template"]):
+            return  # nobody serves what is not Aurora's
         mine = [pod for pod in self._mirror.list(POD, namespace) if uid_of(workload) in owner_uids(pod)]
         wanted = workload["spec"].get("replicas", 1)
         have = {key_of(pod).name for pod in mine}
