@@ -123,7 +123,9 @@ class Stage:
 
         def is_shown() -> bool:
             shown = self.get(kind, name)
-            return shown is not None and int(shown["metadata"]["resourceVersion"]) >= version
+            if shown is None:
+                return is_deleting(made)  # its last finalizer went with the patch
+            return int(shown["metadata"]["resourceVersion"]) >= version
 
         await self.until(is_shown, f"the event of {kind.kind} {name}")
 
