@@ -16,14 +16,24 @@ from aurora_controller.kube.meta import ConditionStatus, Manifest
 RECONCILING: Final = "Reconciling"
 STALLED: Final = "Stalled"
 _MAX_MESSAGE_LENGTH = 32768
-_REQUIRED: Final = {"type", "status"}
+_REQUIRED: Final = ("type", "status")
+_TEXTS: Final = ("reason", "message", "lastTransitionTime")
 
 
 def conditions_of(obj: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """As they are stored; what is no condition, which no schema would let in, is left out."""
     status = obj.get("status")
     stored = status.get("conditions") if isinstance(status, Mapping) else None
-    return [one for one in stored if isinstance(one, Mapping) and one.keys() >= _REQUIRED] if stored else ()
+    return [one for one in stored if _is_condition(one)] if isinstance(stored, list) else ()
+
+
+def _is_condition(value: object) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and all(isinstance(value.get(field), str) for field in _REQUIRED)
+        and all(isinstance(value.get(field, ""), str | None) for field in _TEXTS)
+        and isinstance(value.get("observedGeneration", 0), int)
+    )
 
 
 def find_condition(conditions: Sequence[Mapping[str, Any]], type: str) -> Mapping[str, Any] | None:  # noqa: A002

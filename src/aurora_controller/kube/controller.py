@@ -232,7 +232,7 @@ class Controller:
         if obj is None or is_deleting(obj) or self._told_lately(request, obj, failure):
             return
         status = failure_status(obj, failure, primary=self._primary, now=self._clock.now())
-        if not merge_patch(obj.get("status") or {}, status, partial=True):
+        if not merge_patch(obj.get("status"), status, partial=True):
             return
         patch = PatchStatus(existing=obj, kind=self._reconciler.kind, status=status)
         try:

@@ -209,7 +209,7 @@ class _Outdated(Exception):
 def _patch_of(write: PatchStatus | PatchMetadata, current: Manifest) -> Manifest:
     """Merge patch without preconditions; empty when ``current`` is as wanted."""
     if isinstance(write, PatchStatus):
-        status = merge_patch(current.get("status") or {}, write.status, partial=True)
+        status = merge_patch(current.get("status"), write.status, partial=True)
         return {"status": status} if status else {}
     wanted = {"labels": write.labels, "annotations": write.annotations}
     metadata = {

@@ -139,7 +139,7 @@ def tells_reason(obj: Mapping[str, Any], failure: Failure) -> bool:
     told = find_condition(conditions_of(obj), kstatus)
     return (
         told is not None
-        and told["reason"] == failure.reason
+        and told.get("reason") == failure.reason
         and told.get("observedGeneration", 0) == obj["metadata"].get("generation", 0)
     )
 

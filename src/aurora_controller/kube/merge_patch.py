@@ -6,12 +6,13 @@ from typing import Any
 from aurora_controller.kube.meta import Manifest
 
 
-def merge_patch(current: Mapping[str, Any], desired: Mapping[str, Any], *, partial: bool = False) -> Manifest:
-    """Empty when nothing differs. None in ``desired`` means absent.
+def merge_patch(current: Any, desired: Mapping[str, Any], *, partial: bool = False) -> Manifest:
+    """Empty when nothing differs. None in ``desired`` means absent; a ``current`` that is no object counts as empty.
 
     A ``partial`` value leaves keys it does not name alone; values inside it are complete all the same. Lists are
     replaced whole.
     """
+    current = current if isinstance(current, Mapping) else {}
     patch: Manifest = {}
     for key, value in desired.items():
         if value is None:

@@ -3,8 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from aurora_controller.kube.conditions import (
     carried_over,
+    conditions_of,
     find_condition,
     is_true,
     remove_condition,
@@ -74,3 +77,24 @@ def test_conditions_are_found_asked_and_removed_by_type() -> None:
     assert not is_true(conditions, "Stalled")
     assert find_condition(conditions, "Stalled") is None
     assert remove_condition(conditions, "Ready") == []
+
+
+@pytest.mark.parametrize("stored", [5, "odd", {"type": "Ready"}])
+def test_conditions_that_are_no_list_are_none(stored: Any) -> None:
+    assert conditions_of({"status": {"conditions": stored}}) == ()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param({"type": ["Ready"]}, id="type"),
+        pytest.param({"status": True}, id="status"),
+        pytest.param({"message": 5}, id="message"),
+        pytest.param({"lastTransitionTime": 5}, id="time"),
+        pytest.param({"observedGeneration": "1"}, id="generation"),
+    ],
+)
+def test_what_is_no_condition_is_left_out(odd: dict[str, Any]) -> None:
+    """Carried over, it would have the server refuse every status from then on."""
+    sound = {"type": "Ready", "status": "True", "reason": "Applied", "lastTransitionTime": None}
+    assert conditions_of({"status": {"conditions": [sound | odd, sound]}}) == [sound]

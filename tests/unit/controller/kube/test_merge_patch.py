@@ -59,3 +59,8 @@ def test_equal_values_need_no_patch(value: Any) -> None:
 )
 def test_partial(current: Any, desired: Any, patch: Any) -> None:
     assert merge_patch(current, desired, partial=True) == patch
+
+
+@pytest.mark.parametrize("current", [None, -1, "odd", ["odd"]])
+def test_what_is_no_object_counts_as_an_empty_one(current: Any) -> None:
+    assert merge_patch(current, {"a": 1, "b": None}, partial=True) == {"a": 1}
