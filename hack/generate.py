@@ -18,6 +18,7 @@ from aurora_controller.api.schema import CustomResource, Schema, custom_resource
 from aurora_controller.api.v1alpha1.resources import CUSTOM_RESOURCES
 from aurora_controller.kube.meta import EVENT, Manifest, PolicyRule
 from aurora_controller.registry.reconciler import RegistryReconciler
+from aurora_controller.registry.versions import VersionReconciler
 from aurora_controller.rollout.reconciler import RolloutReconciler
 from aurora_controller.training.reconciler import TrainingReconciler
 
@@ -40,7 +41,15 @@ EDIT_RULES: Final = (
 
 def generated_files() -> dict[Path, str]:
     """Path below the repository → content."""
-    rules = policy_rules((*TrainingReconciler.rules, *RegistryReconciler.rules, *RolloutReconciler.rules, *EVENT_RULES))
+    rules = policy_rules(
+        (
+            *TrainingReconciler.rules,
+            *RegistryReconciler.rules,
+            *VersionReconciler.rules,
+            *RolloutReconciler.rules,
+            *EVENT_RULES,
+        )
+    )
     files = {
         Path(f"config/crd/{GROUP}_{resource.kind.plural}.yaml"): _yaml(custom_resource_definition(resource))
         for resource in CUSTOM_RESOURCES

@@ -13,7 +13,14 @@ from prometheus_client import disable_created_metrics
 
 from aurora_controller.analysis.scrape import HttpCounterReader
 from aurora_controller.api import labels
-from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB, MODEL_NAME
+from aurora_controller.api.v1alpha1.kinds import (
+    ML_DEPLOYMENT,
+    ML_MODEL,
+    ML_MODEL_VERSION,
+    ML_TRAINING_JOB,
+    MODEL_NAME,
+    TRAINED_BY,
+)
 from aurora_controller.kube.cache import Cache
 from aurora_controller.kube.client import KubeClient
 from aurora_controller.kube.clock import Clock, SystemClock
@@ -41,6 +48,7 @@ from aurora_controller.kube.metrics import REGISTRY
 from aurora_controller.kube.reconcile import Reconciler
 from aurora_controller.kube.rest import RestClient
 from aurora_controller.registry.reconciler import RegistryReconciler
+from aurora_controller.registry.versions import VersionReconciler
 from aurora_controller.rollout.reconciler import RolloutReconciler
 from aurora_controller.settings import ControllerSettings
 from aurora_controller.traffic.nginx_ingress import NginxIngressRouter
@@ -80,7 +88,7 @@ async def open_manager(settings: ControllerSettings, *, config: ClusterConfig, c
             clock=clock,
             namespaces=settings.namespaces,
             indexed_labels=labels.INDEXED,
-            indexed_fields=(MODEL_NAME,),
+            indexed_fields=(MODEL_NAME, TRAINED_BY),
         )
         events = EventRecorder(client=client, clock=clock, controller=labels.REPORTER, instance=identity)
         controllers = [
@@ -142,6 +150,7 @@ def _reconcilers(
             progress=HttpProgressReader(session=pods, clock=clock),
         ),
         RegistryReconciler(cache=cache, live=client),
+        VersionReconciler(cache=cache),
         RolloutReconciler(
             cache=cache,
             secret_reader=client,

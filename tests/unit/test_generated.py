@@ -14,6 +14,7 @@ from aurora_controller.api.v1alpha1.mlmodel import MLModel, MLModelSpec
 from aurora_controller.api.v1alpha1.mltrainingjob import MLTrainingJob, MLTrainingJobSpec
 from aurora_controller.kube.meta import PolicyRule
 from aurora_controller.registry.reconciler import RegistryReconciler
+from aurora_controller.registry.versions import VersionReconciler
 from aurora_controller.rollout.reconciler import RolloutReconciler
 from aurora_controller.settings import ControllerSettings
 from aurora_controller.training.reconciler import TrainingReconciler
@@ -70,7 +71,7 @@ def allowed(role: dict[str, Any]) -> set[tuple[str, str, str]]:
 def test_the_controller_may_do_what_its_reconcilers_declare_and_write_events_and_no_more() -> None:
     declared = {
         (rule.group, resource, verb)
-        for reconciler in (TrainingReconciler, RegistryReconciler, RolloutReconciler)
+        for reconciler in (TrainingReconciler, RegistryReconciler, VersionReconciler, RolloutReconciler)
         for rule in reconciler.rules
         for resource in rule.resources
         for verb in rule.verbs

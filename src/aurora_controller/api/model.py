@@ -5,7 +5,7 @@ Models are used at the edge of a reconcile only; the cache holds plain JSON.
 
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from aurora_controller.api.validation import (
@@ -17,6 +17,7 @@ from aurora_controller.api.validation import (
     RESOURCE_KEYS,
     rules,
 )
+from aurora_controller.kube.clock import parse_time
 
 
 class ApiModel(BaseModel):
@@ -43,12 +44,20 @@ ResourceName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH, pa
 LabelValue = Annotated[str, Field(description="Value of the label.", max_length=63)]
 AnnotationValue = Annotated[str, Field(description="Value of the annotation.", max_length=16384)]
 
+
+def _checked_time(text: str) -> str:
+    parse_time(text)
+    return text
+
+
+Time = Annotated[str, AfterValidator(_checked_time), Field(json_schema_extra={"format": "date-time"})]
+"""RFC 3339, as text."""
+
 ATOMIC_LIST: Final[dict[str, Any]] = {"x-kubernetes-list-type": "atomic"}
 """Written whole: for lists that a person writes and nobody merges, and for what only the controller writes."""
 OPEN_OBJECT: Final[dict[str, Any]] = {"x-kubernetes-preserve-unknown-fields": True}
 """Any JSON below it is kept as it is."""
 SET_LIST: Final[dict[str, Any]] = {"x-kubernetes-list-type": "set"}
-TIME: Final[dict[str, Any]] = {"format": "date-time"}
 INT64: Final[dict[str, Any]] = {"format": "int64"}
 
 
@@ -80,9 +89,7 @@ class Condition(ApiModel):
     ]
     reason: Annotated[str, Field(description="One CamelCase word that programs can act on.")] = ""
     message: Annotated[str, Field(description="What happened and who acts next, for people.")] = ""
-    last_transition_time: Annotated[
-        str | None, Field(description="When the status last changed.", json_schema_extra=TIME)
-    ] = None
+    last_transition_time: Annotated[Time | None, Field(description="When the status last changed.")] = None
     observed_generation: Annotated[int | None, Field(description="The generation that this condition is about.")] = None
 
 

@@ -29,9 +29,9 @@ class Aliases:
     """Name → what is wrong with its pin; by name."""
 
     @classmethod
-    def of(cls, pins: Mapping[str, int], states: Mapping[int, VersionState]) -> "Aliases":
+    def of(cls, pins: Mapping[str, int], states: Mapping[int, str | None]) -> "Aliases":
         ordered = sorted(pins.items())
-        standing = {name: number for name, number in ordered if states.get(number) is VersionState.READY}
+        standing = {name: number for name, number in ordered if states.get(number) == VersionState.READY}
         unresolved = {name: _trouble(number, states) for name, number in ordered if name not in standing}
         return cls(standing=standing, unresolved=unresolved)
 
@@ -51,9 +51,10 @@ class Aliases:
         )
 
 
-def _trouble(number: int, states: Mapping[int, VersionState]) -> str:
-    state = states.get(number)
-    return f"there is no version {number}" if state is None else f"version {number} is {state.value}"
+def _trouble(number: int, states: Mapping[int, str | None]) -> str:
+    if number not in states:
+        return f"there is no version {number}"
+    return f"version {number} is {states[number] or VersionState.RESERVED}"
 
 
 def have_moved(model: MLModel, aliases: Aliases) -> bool:

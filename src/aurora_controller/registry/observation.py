@@ -1,21 +1,27 @@
-"""Reads what matters to one MLModel into one frozen value.
+"""Reads what matters to one MLModel, or to one MLModelVersion, into one frozen value.
 
-An object of another kind that is not as the schema says (stored by an older one, or edited by hand) is passed over: it
-must not keep a model from being told about all the others.
+An object of another kind that cannot be read must not keep anybody from being told about all the others.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from aurora_controller.api import labels
+from aurora_controller.api.reading import Unreadable, parsed, read
 from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB, MODEL_NAME
 from aurora_controller.api.v1alpha1.mlmodel import MLModel
-from aurora_controller.api.v1alpha1.mltrainingjob import RunPhase
+from aurora_controller.api.v1alpha1.mlmodelversion import MLModelVersion, TrainedBy
+from aurora_controller.api.v1alpha1.readings import (
+    JobReading,
+    RunReading,
+    ServingReading,
+    Version,
+    numbers_in,
+    versions_of,
+)
 from aurora_controller.kube.meta import Manifest, ObjectKey, is_deleting, key_of, uid_of
-from aurora_controller.kube.reconcile import ObjectReader, Request, Stalled
+from aurora_controller.kube.reconcile import ObjectReader, Request
 
 STABLE = "stable"
 CANARY = "canary"
@@ -29,40 +35,6 @@ class Model:
     content: MLModel
 
 
-@dataclass(frozen=True, kw_only=True)
-class Version:
-    """An MLModelVersion, as far as the registry is concerned."""
-
-    manifest: Manifest
-    number: int
-    run: str
-    trained_by: tuple[str, str]
-    """Name and uid of the MLTrainingJob that reserved the number."""
-
-    @property
-    def status(self) -> Mapping[str, Any]:
-        return self.manifest.get("status") or {}
-
-    @property
-    def digest(self) -> str | None:
-        """Present once the version is published and its facts are recorded."""
-        return self.status.get("digest")
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobRun:
-    """An MLTrainingJob and its present run, as far as reservations are concerned."""
-
-    job: tuple[str, str]
-    """Name and uid of the MLTrainingJob."""
-    id: str | None = None
-    """None while it has no run."""
-    number: int = 0
-    version: int | None = None
-    """The number that the run holds now."""
-    is_succeeded: bool = False
-
-
 @dataclass(frozen=True, kw_only=True, order=True)
 class Server:
     """An MLDeployment and the version it serves in one role."""
@@ -74,15 +46,15 @@ class Server:
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """A model, its versions, and who trains and serves it."""
+    """A model, its versions, and who serves them."""
 
     key: ObjectKey
     model: Model | None
     """None when it is to be made."""
     versions: Sequence[Version]
     """By number."""
-    runs: Sequence[JobRun]
-    """Of this model's MLTrainingJobs."""
+    unreadable: Sequence[Unreadable]
+    """Versions that cannot be read."""
     servers: Sequence[Server]
     """By name, stable before canary."""
     referred_numbers: frozenset[int] = frozenset()
@@ -91,88 +63,89 @@ class Observation:
     """Who wrote what of the model; only when an alias has moved, for the cache does not hold it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """The MLTrainingJob that reserved a version."""
+
+    run: RunReading | None
+    """Its present run; None while it has none, or none that can be read: nothing is known against the reservation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionObservation:
+    """A version, who may still fulfil its reservation, and who serves it."""
+
+    manifest: Manifest
+    content: MLModelVersion
+    holder: Holder | None
+    """None when it is gone, or going."""
+    servers: Sequence[Server]
+    """By name, stable before canary."""
+
+
 def observe(cache: ObjectReader, request: Request) -> Observation | None:
     """None when there is neither the model nor a version of it, or the model is being deleted.
 
     Raises Stalled for a model unlike its schema.
     """
+    namespace, name = request.namespace, request.name
     manifest = cache.get(ML_MODEL, request)
-    labelled = cache.with_label(ML_MODEL_VERSION, labels.MODEL, request.name, request.namespace)
-    versions = [_version(one) for one in _of_model(labelled, request.name)]
+    found = _staying(cache.with_label(ML_MODEL_VERSION, labels.MODEL, name, namespace))
+    versions, unreadable = versions_of(name, found)
     if (manifest is None and not versions) or (manifest is not None and is_deleting(manifest)):
         return None
-    jobs, deployments = (
-        [one for one in cache.with_field(kind, MODEL_NAME, request.name, request.namespace) if not is_deleting(one)]
-        for kind in (ML_TRAINING_JOB, ML_DEPLOYMENT)
-    )
+    jobs = _staying(cache.with_field(ML_TRAINING_JOB, MODEL_NAME, name, namespace))
+    deployments = _serving(cache, name, namespace)
     return Observation(
         key=request,
-        model=None if manifest is None else Model(manifest=manifest, content=_parsed(manifest)),
+        model=None if manifest is None else Model(manifest=manifest, content=parsed(MLModel, manifest)),
         versions=sorted(versions, key=lambda version: version.number),
-        runs=[_run(job) for job in jobs],
-        servers=sorted((server for item in deployments for server in _servers(item)), key=_name_then_stable_first),
-        referred_numbers=frozenset(_numbers_in_status([*jobs, *deployments])),
+        unreadable=unreadable,
+        servers=_servers(deployments),
+        referred_numbers=frozenset().union(
+            *(numbers_in(JobReading, job) for job in jobs),
+            *(numbers_in(ServingReading, deployment) for deployment in deployments),
+        ),
     )
 
 
-def _parsed(manifest: Manifest) -> MLModel:
-    try:
-        return MLModel.model_validate(manifest)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise Stalled("InvalidObject", f"{where}: {first['msg']}") from error
-
-
-def _of_model(manifests: Iterable[Manifest], model: str) -> list[Manifest]:
-    return [
-        manifest
-        for manifest in manifests
-        if (manifest.get("spec") or {}).get("modelName") == model and not is_deleting(manifest)
-    ]
-
-
-def _version(manifest: Manifest) -> Version:
-    spec = manifest["spec"]
-    trained_by = spec.get("trainedBy") or {}
-    return Version(
+def observe_version(cache: ObjectReader, request: Request) -> VersionObservation | None:
+    """None when the version is gone or going. Raises Stalled for one unlike its schema."""
+    manifest = cache.get(ML_MODEL_VERSION, request)
+    if manifest is None or is_deleting(manifest):
+        return None
+    content = parsed(MLModelVersion, manifest)
+    servers = _servers(_serving(cache, content.spec.model_name, request.namespace))
+    return VersionObservation(
         manifest=manifest,
-        number=spec["version"],
-        run=spec.get("run", ""),
-        trained_by=(trained_by.get("name", ""), trained_by.get("uid", "")),
+        content=content,
+        holder=_holder(cache, request.namespace, content.spec.trained_by),
+        servers=[server for server in servers if server.version == content.spec.version],
     )
 
 
-def _run(job: Manifest) -> JobRun:
-    run: Mapping[str, Any] = (job.get("status") or {}).get("run") or {}
-    return JobRun(
-        job=(key_of(job).name, uid_of(job)),
-        id=run.get("id"),
-        number=run.get("number", 0),
-        version=run.get("version"),
-        is_succeeded=run.get("phase") == RunPhase.SUCCEEDED,
-    )
+def _holder(cache: ObjectReader, namespace: str, trained_by: TrainedBy) -> Holder | None:
+    job = cache.get(ML_TRAINING_JOB, ObjectKey(namespace, trained_by.name))
+    if job is None or is_deleting(job) or uid_of(job) != trained_by.uid:
+        return None
+    content = read(JobReading, job)
+    return Holder(run=None if isinstance(content, Unreadable) else content.status.run)
 
 
-def _servers(deployment: Manifest) -> list[Server]:
-    status = deployment.get("status") or {}
-    return [
-        Server(name=key_of(deployment).name, role=role, version=status[role]["version"])
-        for role in (STABLE, CANARY)
-        if status.get(role)
-    ]
+def _staying(manifests: Iterable[Manifest]) -> list[Manifest]:
+    return [manifest for manifest in manifests if not is_deleting(manifest)]
 
 
-def _name_then_stable_first(server: Server) -> tuple[str, bool]:
-    return server.name, server.role != STABLE
+def _serving(cache: ObjectReader, model: str, namespace: str) -> list[Manifest]:
+    return _staying(cache.with_field(ML_DEPLOYMENT, MODEL_NAME, model, namespace))
 
 
-def _numbers_in_status(manifests: Iterable[Manifest]) -> Iterable[int]:
-    for manifest in manifests:
-        status = manifest.get("status") or {}
-        holders = (
-            status,
-            *(status.get(name) or {} for name in ("run", STABLE, CANARY)),
-            *(status.get("previous") or ()),
-        )
-        yield from (holder["version"] for holder in holders if isinstance(holder.get("version"), int))
+def _servers(deployments: Iterable[Manifest]) -> list[Server]:
+    """Of those that can be read."""
+    servers = []
+    for deployment in deployments:
+        content = read(ServingReading, deployment)
+        if not isinstance(content, Unreadable):
+            name = key_of(deployment).name
+            servers += [Server(name=name, role=role, version=version) for role, version in content.roles]
+    return sorted(servers, key=lambda server: (server.name, server.role != STABLE))

@@ -1,4 +1,4 @@
-"""Keeps an MLModel and the states of its versions true to what exists."""
+"""Keeps an MLModel true to what exists."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Protocol
 
 from aurora_controller.api import labels
-from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB
+from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB, MODEL_NAME
 from aurora_controller.kube.meta import Kind, Manifest, ObjectKey, PolicyRule, key_of
-from aurora_controller.kube.reconcile import Create, ObjectReader, PatchStatus, Plan, Request, Watch, Write
+from aurora_controller.kube.reconcile import Create, ObjectReader, PatchStatus, Plan, Request, Watch
+from aurora_controller.kube.store import text_at
 from aurora_controller.registry.aliases import have_moved
 from aurora_controller.registry.observation import Observation, observe
-from aurora_controller.registry.states import READY, version_status
+from aurora_controller.registry.states import READY
 from aurora_controller.registry.status import aliases_of, model_status
 
 
@@ -22,14 +23,14 @@ class LiveReader(Protocol):
 
 
 class RegistryReconciler:
-    """The only writer of MLModels, and of the states of MLModelVersions."""
+    """The only writer of MLModels."""
 
     name = "registry"
     kind = ML_MODEL
     primary_condition = READY
     rules: Sequence[PolicyRule] = (
         PolicyRule(labels.GROUP, ("mlmodels",), ("get", "list", "watch", "create")),
-        PolicyRule(labels.GROUP, ("mlmodels/status", "mlmodelversions/status"), ("patch",)),
+        PolicyRule(labels.GROUP, ("mlmodels/status",), ("patch",)),
         PolicyRule(labels.GROUP, ("mlmodelversions", "mltrainingjobs", "mldeployments"), ("get", "list", "watch")),
     )
     watches: Sequence[Watch]
@@ -52,22 +53,16 @@ class RegistryReconciler:
         return replace(observed, managed_fields=(live or {"metadata": {}})["metadata"].get("managedFields") or ())
 
     def plan(self, observed: Observation, now: datetime) -> Plan:
-        writes: list[Write] = [
-            PatchStatus(existing=version.manifest, kind=ML_MODEL_VERSION, status=version_status(version, observed, now))
-            for version in observed.versions
-        ]
         if observed.model is None:
             # On demand, without an owner: a model is more than any one job or version of it.
-            writes.append(Create(manifest=_new_model(observed.key)))
-        else:
-            status = model_status(observed, observed.model, now)
-            writes.append(PatchStatus(existing=observed.model.manifest, kind=ML_MODEL, status=status))
-        return Plan(writes=writes)
+            return Plan(writes=[Create(manifest=_new_model(observed.key))])
+        status = model_status(observed, observed.model, now)
+        return Plan(writes=[PatchStatus(existing=observed.model.manifest, kind=ML_MODEL, status=status)])
 
 
 def _model_of(obj: Manifest) -> Iterable[Request]:
     """All of Aurora's other kinds name their model the same way; one unlike its schema may name none."""
-    model = (obj.get("spec") or {}).get("modelName")
+    model = text_at(obj, MODEL_NAME)
     return (ObjectKey(key_of(obj).namespace, model),) if model else ()
 
 

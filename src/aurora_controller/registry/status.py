@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from aurora_controller.api.reading import Unreadable
 from aurora_controller.api.v1alpha1.mlmodel import CHAMPION, Alias, MLModel, MLModelStatus, ServedBy
 from aurora_controller.api.v1alpha1.mlmodelversion import VersionState
+from aurora_controller.api.v1alpha1.readings import VersionStatusReading
 from aurora_controller.kube.conditions import carried_over, conditions_of, set_condition
 from aurora_controller.kube.meta import Manifest
 from aurora_controller.registry.aliases import Aliases, history
 from aurora_controller.registry.observation import CANARY, Model, Observation, Server
-from aurora_controller.registry.states import READY, state_of
+from aurora_controller.registry.states import READY
 
 VERSION_READY: Final = "VersionReady"
 NO_READY_VERSION: Final = "NoReadyVersion"
@@ -18,26 +20,28 @@ NO_READY_VERSION: Final = "NoReadyVersion"
 
 def aliases_of(observed: Observation) -> Aliases:
     pins = {} if observed.model is None else observed.model.content.spec.aliases
-    return Aliases.of(pins, _states(observed))
+    return Aliases.of(pins, {version.number: version.status.state for version in observed.versions})
 
 
 def model_status(observed: Observation, present: Model, now: datetime) -> dict[str, Any]:
     """All keys of the status of the model that is ``present``; None removes one."""
     model = present.content
-    states = _states(observed)
+    # As its own status tells it, so that nobody hears here of a version that he finds not to be Ready there.
     facts = {
-        version.number: version.status for version in observed.versions if states[version.number] is VersionState.READY
+        version.number: version.status
+        for version in observed.versions
+        if version.status.state == VersionState.READY.value
     }
     latest = max(facts, default=None)
     aliases = aliases_of(observed)
     status = MLModelStatus(
         observed_generation=model.metadata.generation,
         latest_version=latest,
-        latest_digest=facts[latest].get("digest") if latest is not None else None,
-        latest_metrics=facts[latest].get("metrics") or {} if latest is not None else {},
+        latest_digest=facts[latest].digest if latest is not None else None,
+        latest_metrics=facts[latest].metrics if latest is not None else {},
         highest_version=_highest(model, observed),
         ready_versions=len(facts),
-        size_bytes=sum(of_version.get("sizeBytes", 0) for of_version in facts.values()),
+        size_bytes=sum(of_version.size_bytes or 0 for of_version in facts.values()),
         aliases=[Alias(name=name, version=number) for name, number in aliases.standing.items()],
         champion=aliases.standing.get(CHAMPION),
         alias_history=history(model, aliases, observed.managed_fields, now),
@@ -45,12 +49,9 @@ def model_status(observed: Observation, present: Model, now: datetime) -> dict[s
         serving=_column(observed.servers),
     )
     generation = model.metadata.generation
-    conditions = aliases.conditions(_ready(present.manifest, facts, generation, now), generation=generation, now=now)
+    ready = _ready(present.manifest, facts, observed.unreadable, generation, now)
+    conditions = aliases.conditions(ready, generation=generation, now=now)
     return _every_key() | status.to_json() | {"conditions": conditions}
-
-
-def _states(observed: Observation) -> dict[int, VersionState]:
-    return {version.number: state_of(version, observed.runs) for version in observed.versions}
 
 
 def _every_key() -> dict[str, Any]:
@@ -63,8 +64,15 @@ def _highest(model: MLModel, observed: Observation) -> int | None:
     return max([*known, model.status.highest_version or 0]) or None
 
 
-def _ready(manifest: Manifest, facts: Mapping[int, Any], generation: int, now: datetime) -> list[Manifest]:
+def _ready(
+    manifest: Manifest,
+    facts: Mapping[int, VersionStatusReading],
+    unreadable: Sequence[Unreadable],
+    generation: int,
+    now: datetime,
+) -> list[Manifest]:
     message = f"Version {max(facts)} is the latest of {len(facts)}." if facts else "No version is Ready yet."
+    message = " ".join([message, *(f"{one}." for one in unreadable)])
     return set_condition(
         carried_over(conditions_of(manifest)),
         type=READY,

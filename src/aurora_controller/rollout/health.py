@@ -9,6 +9,7 @@ from aurora_controller.api.v1alpha1.reasons import CLAIM_NOT_FOUND, CLAIM_UNBOUN
 from aurora_controller.kube.conditions import conditions_of, find_condition, is_true
 from aurora_controller.kube.meta import Manifest, is_deleting, key_of
 from aurora_controller.kube.pods import IMAGE_REASONS, ORDINARY_REASONS, container_status
+from aurora_controller.kube.store import text_at
 from aurora_runtime.contract import SERVER_CONTAINER, ExitCode
 
 CRASHING: Final = "Crashing"
@@ -63,7 +64,7 @@ def claim_trouble(name: str, namespace: str, claim: Manifest | None) -> Trouble 
             message=f"PersistentVolumeClaim {name!r} does not exist in namespace {namespace!r}; it holds the model. "
             "Create it (ReadWriteMany) with the same storage.",
         )
-    phase = (claim.get("status") or {}).get("phase") or "Pending"
+    phase = text_at(claim, "status.phase") or "Pending"
     if is_deleting(claim):
         phase = "being deleted"
     if phase != "Bound":

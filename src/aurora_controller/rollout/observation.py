@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from pydantic import ValidationError
-
 from aurora_controller.analysis.scrape import Scrape
 from aurora_controller.api import labels
+from aurora_controller.api.reading import parsed, read
 from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION
 from aurora_controller.api.v1alpha1.mldeployment import MLDeployment
+from aurora_controller.api.v1alpha1.readings import ModelReading, versions_of
 from aurora_controller.kube.meta import (
     DEPLOYMENT,
     ENDPOINT_SLICE,
@@ -26,7 +26,7 @@ from aurora_controller.kube.meta import (
     labels_of,
 )
 from aurora_controller.kube.ownership import child_name, controller_of, is_controlled_by
-from aurora_controller.kube.reconcile import ObjectReader, Request, Stalled, Waiting
+from aurora_controller.kube.reconcile import ObjectReader, Request, Waiting
 from aurora_controller.rollout.health import Trouble, claim_trouble, is_ready, pods_trouble, workload_trouble
 from aurora_controller.rollout.revision import Revision
 from aurora_controller.rollout.target import Catalogue, ModelVersion, catalogue
@@ -130,12 +130,7 @@ def read_deployment(cache: ObjectReader, request: Request) -> tuple[Manifest, ML
     manifest = cache.get(ML_DEPLOYMENT, request)
     if manifest is None or is_deleting(manifest):
         return None
-    try:
-        return manifest, MLDeployment.model_validate(manifest)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise Stalled("InvalidObject", f"{where}: {first['msg']}") from error
+    return manifest, parsed(MLDeployment, manifest)
 
 
 def children_of(cache: ObjectReader, manifest: Manifest) -> dict[tuple[Kind, str], Manifest]:
@@ -205,8 +200,10 @@ def catalogue_of(cache: ObjectReader, deployment: MLDeployment) -> Catalogue:
     ]
     if status.aborted is not None:
         pinned.append(status.aborted.version)
-    versions = cache.with_label(ML_MODEL_VERSION, labels.MODEL, model, namespace)
-    return catalogue(model, versions, cache.get(ML_MODEL, ObjectKey(namespace, model)), pinned)
+    versions, unreadable = versions_of(model, cache.with_label(ML_MODEL_VERSION, labels.MODEL, model, namespace))
+    manifest = cache.get(ML_MODEL, ObjectKey(namespace, model))
+    content = ModelReading() if manifest is None else read(ModelReading, manifest)
+    return catalogue(model, versions, unreadable, content, pinned)
 
 
 def claims_of(

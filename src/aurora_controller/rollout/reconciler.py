@@ -35,6 +35,7 @@ from aurora_controller.kube.meta import (
     labels_of,
 )
 from aurora_controller.kube.reconcile import ObjectReader, PatchStatus, Plan, Request, Waiting, Watch
+from aurora_controller.kube.store import text_at
 from aurora_controller.rollout.conditions import READY, blocked, obstacle_of
 from aurora_controller.rollout.counting import (
     LOOK_APART_SECONDS,
@@ -69,7 +70,7 @@ from aurora_controller.rollout.state import State, count_in, remembered
 from aurora_controller.rollout.status import events_of, next_status, troubles
 from aurora_controller.rollout.target import Missing, first
 from aurora_controller.rollout.world import weighed, world
-from aurora_controller.traffic.router import Router
+from aurora_controller.traffic.router import RouteKey, Router
 
 _MANAGED: Final = f"{labels.MANAGED_BY}={labels.MANAGED_BY_AURORA}"
 _READ: Final = ("get", "list", "watch")
@@ -164,7 +165,7 @@ class RolloutReconciler:
         children = children_of(self._cache, manifest)
         live = live_revisions(self._cache, manifest, children)
         known = catalogue_of(self._cache, deployment)
-        route = route_of(manifest, self._host_template)
+        route = self._route_of(manifest)
         holder = None
         if route is not None:
             holder = holder_of(self._cache, manifest, route, router=self._router, host_template=self._host_template)
@@ -244,7 +245,9 @@ class RolloutReconciler:
         return scrape
 
     def _followers_of_version(self, version: Manifest) -> Iterable[Request]:
-        return self._followers(key_of(version).namespace, version["spec"]["modelName"])
+        # One that names no model may have the label of those who cannot do without it.
+        model = text_at(version, MODEL_NAME) or labels_of(version).get(labels.MODEL, "")
+        return self._followers(key_of(version).namespace, model)
 
     def _followers_of_model(self, model: Manifest) -> Iterable[Request]:
         return self._followers(key_of(model).namespace, key_of(model).name)
@@ -257,15 +260,21 @@ class RolloutReconciler:
         return (
             key_of(deployment)
             for deployment in self._cache.list(ML_DEPLOYMENT, key_of(claim).namespace)
-            if not is_true(conditions_of(deployment), READY) or (deployment.get("status") or {}).get("canary")
+            if not is_true(conditions_of(deployment), READY) or text_at(deployment, "status.canary.revision")
         )
 
     def _rivals(self, deployment: Manifest) -> Iterable[Request]:
         """Those that ask for the same route: one that gives it up is what the others wait for."""
-        route = route_of(deployment, self._host_template)
+        route = self._route_of(deployment)
         if route is None:
             return ()
-        return map(key_of, rivals_of(self._cache, deployment, route, host_template=self._host_template))
+        return map(
+            key_of,
+            rivals_of(self._cache, deployment, route, router=self._router, host_template=self._host_template),
+        )
+
+    def _route_of(self, deployment: Manifest) -> RouteKey | None:
+        return route_of(self._cache, deployment, router=self._router, host_template=self._host_template)
 
 
 def _why_blocked(observed: Observation, state: State, facts: Facts) -> Trouble | None:

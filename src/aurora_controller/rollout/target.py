@@ -5,12 +5,14 @@ moves what is already pinned: a revision that serves, or that was given up, keep
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final
 
+from aurora_controller.api.reading import Unreadable
 from aurora_controller.api.v1alpha1.mldeployment import MLDeploymentSpec, StrategyType
-from aurora_controller.api.v1alpha1.mlmodelversion import VersionState
-from aurora_controller.kube.meta import Manifest, is_deleting
+from aurora_controller.api.v1alpha1.mlmodelversion import VersionState, version_name
+from aurora_controller.api.v1alpha1.readings import ModelReading, Version
+from aurora_controller.api.v1alpha1.reasons import MODEL_UNREADABLE, VERSION_UNREADABLE
 
 MODEL_NOT_FOUND: Final = "ModelNotFound"
 VERSION_NOT_FOUND: Final = "VersionNotFound"
@@ -19,7 +21,6 @@ LATEST: Final = "latest"
 CHAMPION: Final = "champion"
 BY_VERSION: Final = "version"
 BY_STABLE_VERSION: Final = "stableVersion"
-_DEFAULT_CLAIM: Final = "aurora-models"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,10 @@ class Catalogue:
     aliases: Mapping[str, int]
     lost: frozenset[int] = frozenset()
     """Numbers that something here refers to and whose objects do not exist just now."""
+    unreadable: Mapping[str, Unreadable] = field(default_factory=dict)
+    """MLModelVersions that cannot be read, by name."""
+    unreadable_model: Unreadable | None = None
+    """The MLModel, when its aliases cannot be told."""
 
     @property
     def is_empty(self) -> bool:
@@ -71,6 +76,9 @@ class Catalogue:
         found = self.versions.get(number)
         if found is not None:
             return found
+        unreadable = self.unreadable.get(version_name(self.model, number))
+        if unreadable is not None:
+            return _unreadable(VERSION_UNREADABLE, unreadable)
         if number in self.lost:
             return Missing(
                 reason=VERSION_NOT_FOUND,
@@ -91,6 +99,8 @@ class Catalogue:
     def alias(self, name: str) -> ModelVersion | Missing:
         if name in self.aliases:
             return self.find(self.aliases[name])
+        if self.unreadable_model is not None:
+            return _unreadable(MODEL_UNREADABLE, self.unreadable_model)
         if self.is_empty:
             return self._nothing()
         return Missing(
@@ -100,6 +110,8 @@ class Catalogue:
         )
 
     def _nothing(self) -> Missing:
+        if self.unreadable:
+            return _unreadable(VERSION_UNREADABLE, *self.unreadable.values())
         return Missing(
             reason=MODEL_NOT_FOUND,
             message=f"MLModel {self.model!r} has no Ready version in this namespace. Train one with an MLTrainingJob; "
@@ -107,12 +119,25 @@ class Catalogue:
         )
 
 
+def _unreadable(reason: str, *objects: Unreadable) -> Missing:
+    """What was left out may be the very one that is asked for."""
+    return Missing(reason=reason, message=" ".join(f"{one}." for one in objects))
+
+
 def catalogue(
-    model_name: str, versions: Sequence[Manifest], model: Manifest | None, pinned: Iterable[ModelVersion | int]
+    model_name: str,
+    versions: Sequence[Version],
+    unreadable: Sequence[Unreadable],
+    model: ModelReading | Unreadable,
+    pinned: Iterable[ModelVersion | int],
 ) -> Catalogue:
     """``pinned`` is what the status holds on to: versions with all their facts, or mere numbers."""
-    known = {obj["spec"]["version"]: obj for obj in versions if _has_facts(obj) and not is_deleting(obj)}
-    ready = {number: _facts(obj) for number, obj in known.items() if obj["status"].get("state") == VersionState.READY}
+    known = {one.number: one for one in versions if one.status.digest is not None and not one.is_deleting}
+    ready = {
+        number: _facts(one, one.status.digest)
+        for number, one in known.items()
+        if one.status.digest is not None and one.status.state == VersionState.READY.value
+    }
     lost: set[int] = set()
     for pin in pinned:
         number = pin if isinstance(pin, int) else pin.number
@@ -122,21 +147,23 @@ def catalogue(
             lost.add(number)
         else:
             ready[number] = pin
-    status: Mapping[str, Any] = (model or {}).get("status") or {}
-    aliases = {alias["name"]: alias["version"] for alias in status.get("aliases") or ()}
-    return Catalogue(model=model_name, versions=ready, aliases=aliases, lost=frozenset(lost - ready.keys()))
+    aliases = [] if isinstance(model, Unreadable) else model.status.aliases
+    return Catalogue(
+        model=model_name,
+        versions=ready,
+        aliases={alias.name: alias.version for alias in aliases},
+        lost=frozenset(lost - ready.keys()),
+        unreadable={one.name: one for one in unreadable},
+        unreadable_model=model if isinstance(model, Unreadable) else None,
+    )
 
 
-def _has_facts(obj: Manifest) -> bool:
-    return bool((obj.get("status") or {}).get("digest"))
-
-
-def _facts(obj: Manifest) -> ModelVersion:
+def _facts(version: Version, digest: str) -> ModelVersion:
     return ModelVersion(
-        number=obj["spec"]["version"],
-        digest=obj["status"]["digest"],
-        claim_name=obj["spec"].get("claimName") or _DEFAULT_CLAIM,
-        size_bytes=obj["status"].get("sizeBytes") or 0,
+        number=version.number,
+        digest=digest,
+        claim_name=version.spec.claim_name,
+        size_bytes=version.status.size_bytes or 0,
     )
 
 
@@ -156,6 +183,9 @@ def target(spec: MLDeploymentSpec, known: Catalogue, stable_version: int | None)
 
 def first(spec: MLDeploymentSpec, known: Catalogue) -> Target | Missing:
     """What a deployment without history begins with: git's word, then the champion, then its target."""
+    if spec.stable_version is None and known.unreadable_model is not None:
+        # Its champion, if it has one, must not be passed over for a version that nobody has tried.
+        return _unreadable(MODEL_UNREADABLE, known.unreadable_model)
     champion = known.versions.get(known.aliases.get(CHAMPION, 0))
     if spec.stable_version is None and champion is not None:
         return Target(version=champion)

@@ -16,12 +16,38 @@ providers.kubernetesIngressNGINX.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from aurora_controller.api.model import ApiModel
+from aurora_controller.api.reading import Unreadable, read
 from aurora_controller.kube.meta import INGRESS, Manifest, annotations_of
 from aurora_controller.traffic.router import SERVICE_PORT_NAME, Capabilities, Route, RouteKey, Split
 
 PREFIX: Final = "nginx.ingress.kubernetes.io/"
 CANARY: Final = PREFIX + "canary"
 CANARY_WEIGHT: Final = PREFIX + "canary-weight"
+
+
+class _Path(ApiModel):
+    path: str | None = None
+
+
+class _Paths(ApiModel):
+    paths: list[_Path] | None = None
+
+
+class _Rule(ApiModel):
+    host: str | None = None
+    http: _Paths | None = None
+
+
+class _Spec(ApiModel):
+    ingress_class_name: str | None = None
+    rules: list[_Rule] | None = None
+
+
+class _Ingress(ApiModel):
+    """What an Ingress tells of its routes: others than its owner read it, too."""
+
+    spec: _Spec
 
 
 class NginxIngressRouter:
@@ -49,13 +75,13 @@ class NginxIngressRouter:
         return Split(stable_service=services.get(False, ""), canary_service=services.get(True), canary_weight=weight)
 
     def keys_held_by(self, manifest: Manifest) -> Sequence[RouteKey]:
-        if is_canary(manifest):
+        content = read(_Ingress, manifest)
+        if is_canary(manifest) or isinstance(content, Unreadable):
             return []
-        spec = manifest["spec"]
         return [
-            RouteKey(class_name=spec.get("ingressClassName", ""), host=rule.get("host", ""), path=path.get("path", ""))
-            for rule in spec.get("rules") or ()
-            for path in (rule.get("http") or {}).get("paths") or ()
+            RouteKey(class_name=content.spec.ingress_class_name or "", host=rule.host or "", path=path.path or "")
+            for rule in content.spec.rules or ()
+            for path in (rule.http.paths if rule.http is not None else None) or ()
         ]
 
 

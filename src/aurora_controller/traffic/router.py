@@ -13,6 +13,7 @@ from aurora_controller.kube.meta import Manifest
 
 SERVICE_PORT: Final = 80
 SERVICE_PORT_NAME: Final = "http"
+_PATH: Final = "/v2/models/"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,4 +85,9 @@ class Router(Protocol):
 
 def model_path(model_name: str) -> str:
     """The only path that is ever routed: metrics, artifacts and health of the server stay inside."""
-    return f"/v2/models/{model_name}"
+    return f"{_PATH}{model_name}"
+
+
+def model_of(path: str) -> str:
+    """The model that a path of ``model_path`` leads to."""
+    return path.removeprefix(_PATH)

@@ -9,13 +9,14 @@ from typing import Any, Final
 from aurora_controller.api import labels
 from aurora_controller.api.model import Placement
 from aurora_controller.api.v1alpha1.kinds import ML_MODEL_VERSION, ML_TRAINING_JOB
+from aurora_controller.api.v1alpha1.mlmodelversion import version_name
 from aurora_controller.api.v1alpha1.mltrainingjob import MLTrainingJob, Run
 from aurora_controller.kube.meta import JOB, Manifest, annotations_of
 from aurora_controller.kube.ownership import child_name, owner_reference
 from aurora_controller.kube.pod_security import restricted_container, restricted_pod
 from aurora_controller.kube.quantity import parse_quantity
 from aurora_controller.training.inputs import fingerprint, job_uid_of, run_id
-from aurora_controller.training.observation import Observation, version_name
+from aurora_controller.training.observation import Observation
 from aurora_runtime.contract import (
     METRICS_PORT,
     METRICS_PORT_NAME,

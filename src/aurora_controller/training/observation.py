@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pydantic import ValidationError
-
 from aurora_controller.api import labels
+from aurora_controller.api.reading import Unreadable, parsed
 from aurora_controller.api.v1alpha1.kinds import ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB, MODEL_NAME
+from aurora_controller.api.v1alpha1.mlmodelversion import version_name
 from aurora_controller.api.v1alpha1.mltrainingjob import MLTrainingJob, Run, RunPhase
+from aurora_controller.api.v1alpha1.readings import JobReading, ModelReading, Version, numbers_in, versions_of
 from aurora_controller.kube.meta import (
     JOB,
     PERSISTENT_VOLUME_CLAIM,
@@ -21,50 +22,16 @@ from aurora_controller.kube.meta import (
     uid_of,
 )
 from aurora_controller.kube.ownership import controller_of, is_controlled_by
-from aurora_controller.kube.reconcile import ObjectReader, Request, Stalled
+from aurora_controller.kube.reconcile import ObjectReader, Request
 from aurora_controller.training.inputs import answers, inputs_of, job_uid_of
 from aurora_controller.training.pods import is_finished, is_live, is_of_run, is_running
 from aurora_controller.training.progress import ProgressReader
 from aurora_runtime.contract import TrainingInputs, TrainingProgress
 
 
-def version_name(model: str, number: int) -> str:
-    """Of an MLModelVersion."""
-    return f"{model}-v{number}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Version:
-    """An MLModelVersion, as far as training is concerned."""
-
-    manifest: Manifest
-    number: int
-    run: str
-    claim_name: str
-    job_name: str
-    inputs: str
-    """Fingerprint of the run's inputs; empty when the object was not made by a reservation."""
-    digest: str | None
-    """Present when its facts are recorded."""
-    is_deleting: bool
-
-    @classmethod
-    def of(cls, manifest: Manifest) -> "Version | None":
-        """None for an object that no schema of ours would let in: it must not hold up the jobs beside it."""
-        spec, status = manifest.get("spec") or {}, manifest.get("status") or {}
-        number, run = spec.get("version"), spec.get("run")
-        if not isinstance(number, int) or not isinstance(run, str):
-            return None
-        return cls(
-            manifest=manifest,
-            number=number,
-            run=run,
-            claim_name=spec.get("claimName", ""),
-            job_name=(spec.get("trainedBy") or {}).get("name", ""),
-            inputs=annotations_of(manifest).get(labels.INPUTS, ""),
-            digest=status.get("digest"),
-            is_deleting=is_deleting(manifest),
-        )
+def fingerprint_in(version: Version) -> str:
+    """Of the inputs of its run; empty when the object was not made by a reservation."""
+    return annotations_of(version.manifest).get(labels.INPUTS, "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +53,15 @@ class Observation:
     """The claim that the spec names."""
     versions: Mapping[int, Version] = field(default_factory=dict)
     """Versions of the model by number; only while the run is not done."""
+    unreadable: Mapping[str, Unreadable] = field(default_factory=dict)
+    """Those that cannot be read, by name."""
     highest_number: int = 0
     """Highest version number that anybody is known to hold; only while the run may still take one."""
     progress: TrainingProgress | None = None
     """What the running trainer last told of itself."""
+
+    def unreadable_version(self, number: int) -> Unreadable | None:
+        return self.unreadable.get(version_name(self.job.spec.model_name, number))
 
     @property
     def run(self) -> Run | None:
@@ -107,7 +79,7 @@ async def observe(
     manifest = cache.get(ML_TRAINING_JOB, request)
     if manifest is None or is_deleting(manifest):
         return None
-    job = _parsed(manifest)
+    job = parsed(MLTrainingJob, manifest)
     inputs = inputs_of(job.spec)
     jobs, foreign_jobs = _split(_labelled(cache, JOB, request), lambda item: is_controlled_by(item, manifest))
     pods, foreign_pods = _split(
@@ -115,7 +87,8 @@ async def observe(
         lambda item: job_uid_of(labels_of(item).get(labels.RUN, "")) == job.metadata.uid,
     )
     is_settled, is_training = _is_settled(job, inputs), _is_training(job, inputs, pods)
-    versions = {} if is_settled else _versions(cache, job)
+    versions, unreadable = ([], []) if is_settled else _versions(cache, job)
+    by_number = {version.number: version for version in versions}
     return Observation(
         manifest=manifest,
         job=job,
@@ -129,20 +102,12 @@ async def observe(
             *(item for item in foreign_pods if is_live(item)),
         ],
         claim=cache.get(PERSISTENT_VOLUME_CLAIM, ObjectKey(request.namespace, job.spec.storage.claim_name)),
-        versions=versions,
+        versions=by_number,
+        unreadable={one.name: one for one in unreadable},
         # Reads the whole namespace, so not whenever a running trainer is looked after.
-        highest_number=0 if is_settled or is_training else _highest_number(cache, job, versions),
+        highest_number=0 if is_settled or is_training else _highest_number(cache, job, by_number),
         progress=await _progress(progress, job, pods),
     )
-
-
-def _parsed(manifest: Manifest) -> MLTrainingJob:
-    try:
-        return MLTrainingJob.model_validate(manifest)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise Stalled("InvalidObject", f"{where}: {first['msg']}") from error
 
 
 def _is_settled(job: MLTrainingJob, inputs: TrainingInputs) -> bool:
@@ -179,36 +144,28 @@ def _owner_uid(manifest: Manifest) -> str:
     return str(reference["uid"]) if reference is not None else ""
 
 
-def _versions(cache: ObjectReader, job: MLTrainingJob) -> dict[int, Version]:
+def _versions(cache: ObjectReader, job: MLTrainingJob) -> tuple[list[Version], list[Unreadable]]:
     namespace, model_name, run = job.metadata.namespace, job.spec.model_name, job.status.run
     found = list(cache.with_label(ML_MODEL_VERSION, labels.MODEL, model_name, namespace))
     if run is not None and run.version is not None:
         own = cache.get(ML_MODEL_VERSION, ObjectKey(namespace, version_name(model_name, run.version)))
         found += [own] if own is not None else []
-    versions = [Version.of(manifest) for manifest in found if _model_of(manifest) == model_name]
-    return {version.number: version for version in versions if version is not None}
+    return versions_of(model_name, found)
 
 
 def _highest_number(cache: ObjectReader, job: MLTrainingJob, versions: Mapping[int, Version]) -> int:
     namespace, model_name = job.metadata.namespace, job.spec.model_name
-    model = cache.get(ML_MODEL, ObjectKey(namespace, model_name)) or {}
-    in_runs = [
-        _number(((manifest.get("status") or {}).get("run") or {}).get("version"))
-        for manifest in cache.with_field(ML_TRAINING_JOB, MODEL_NAME, model_name, namespace)
-    ]
-    highest = max([_number((model.get("status") or {}).get("highestVersion")), *versions, *in_runs])
+    known = {0, *versions}
+    model = cache.get(ML_MODEL, ObjectKey(namespace, model_name))
+    if model is not None:
+        known |= numbers_in(ModelReading, model)
+    for other in cache.with_field(ML_TRAINING_JOB, MODEL_NAME, model_name, namespace):
+        known |= numbers_in(JobReading, other)
+    highest = max(known)
     # A version whose label somebody removed is not among them, and its name is taken all the same.
     while cache.get(ML_MODEL_VERSION, ObjectKey(namespace, version_name(model_name, highest + 1))) is not None:
         highest += 1
     return highest
-
-
-def _model_of(manifest: Manifest) -> object:
-    return (manifest.get("spec") or {}).get("modelName")
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0
 
 
 async def _progress(reader: ProgressReader, job: MLTrainingJob, pods: Sequence[Manifest]) -> TrainingProgress | None:

@@ -20,6 +20,7 @@ from aurora_controller.kube.meta import (
     labels_of,
 )
 from aurora_controller.kube.reconcile import Delete, ObjectReader, PatchStatus, Plan, Request, Watch, Write
+from aurora_controller.kube.store import text_at
 from aurora_controller.training.decision import DONE
 from aurora_controller.training.desired import trainer_job_name
 from aurora_controller.training.lifecycle import decide
@@ -74,7 +75,7 @@ class TrainingReconciler:
         if decision.standing is not None:
             status = next_status(observed, decision, decision.standing, now)
             events = events_of(observed, decision, decision.standing)
-            if merge_patch(observed.manifest.get("status") or {}, status, partial=True):
+            if merge_patch(observed.manifest.get("status"), status, partial=True):
                 writes.append(PatchStatus(existing=observed.manifest, kind=ML_TRAINING_JOB, status=status))
         delays = [seconds for seconds in (decision.requeue_after_seconds, next_expiry) if seconds is not None]
         return Plan(writes=tuple(writes), events=tuple(events), requeue_after_seconds=min(delays, default=None))
@@ -82,8 +83,8 @@ class TrainingReconciler:
     def _users_of_claim(self, claim: Manifest) -> Iterable[Request]:
         key = key_of(claim)
         for job in self._cache.list(ML_TRAINING_JOB, key.namespace):
-            name = ((job.get("spec") or {}).get("storage") or {}).get("claimName", Storage().claim_name)
-            if name == key.name and (job.get("status") or {}).get("phase") not in DONE:
+            name = text_at(job, "spec.storage.claimName") or Storage().claim_name
+            if name == key.name and text_at(job, "status.phase") not in DONE:
                 yield key_of(job)
 
 

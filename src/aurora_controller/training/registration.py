@@ -5,6 +5,7 @@ from typing import Final
 
 from aurora_controller.api.v1alpha1.kinds import ML_MODEL_VERSION
 from aurora_controller.api.v1alpha1.mltrainingjob import Failure, Run, RunPhase
+from aurora_controller.api.v1alpha1.readings import Version
 from aurora_controller.kube.clock import format_time
 from aurora_controller.kube.meta import Manifest, key_of
 from aurora_controller.kube.reconcile import Create, Delete, PatchStatus
@@ -21,8 +22,9 @@ from aurora_controller.training.decision import (
 )
 from aurora_controller.training.desired import claim_of, next_run_id, recorded_facts, reservation
 from aurora_controller.training.inputs import fingerprint, recorded_inputs, snapshot_of
-from aurora_controller.training.observation import Observation, Version
+from aurora_controller.training.observation import Observation, fingerprint_in
 from aurora_controller.training.pods import is_of_run
+from aurora_controller.training.reserving import wait_for_repair
 from aurora_runtime.contract import Outcome, VersionFacts
 
 _LOOK_AGAIN_SECONDS: Final = 1.0
@@ -36,10 +38,10 @@ def adopt(observed: Observation, now: datetime) -> Decision | None:
     fitting = [
         version
         for version in observed.versions.values()
-        if version.job_name == observed.job.metadata.name
-        and version.inputs == wanted
-        and version.claim_name == observed.job.spec.storage.claim_name
-        and version.digest is not None
+        if version.spec.trained_by.name == observed.job.metadata.name
+        and fingerprint_in(version) == wanted
+        and version.spec.claim_name == observed.job.spec.storage.claim_name
+        and version.status.digest is not None
         and not version.is_deleting
     ]
     if not fitting:
@@ -59,7 +61,7 @@ def register(observed: Observation, now: datetime) -> Decision | None:
     if run is None or run.phase in DONE:
         return None
     own = observed.versions.get(run.version or 0)
-    if own is not None and own.run == run.id and own.digest is not None and not own.is_deleting:
+    if own is not None and own.spec.run == run.id and own.status.digest is not None and not own.is_deleting:
         return _succeeded(run, own, now)
     # Of all attempts: an earlier one may have left a report as well, such as that its number was taken.
     for report in reports_of((pod for pod in observed.pods if is_of_run(pod, run.id)), run):
@@ -71,16 +73,18 @@ def register(observed: Observation, now: datetime) -> Decision | None:
 def _record(observed: Observation, run: Run, facts: VersionFacts, now: datetime) -> Decision:
     version = observed.versions.get(facts.version)
     if version is None:
-        return _step(run, Create(manifest=_lost_version(observed, run, facts)))
+        unreadable = observed.unreadable_version(facts.version)
+        lost = Create(manifest=_lost_version(observed, run, facts))
+        return _step(run, lost) if unreadable is None else wait_for_repair(observed, unreadable)
     if version.is_deleting:
         return Decision(run=run, standing=None, requeue_after_seconds=_LOOK_AGAIN_SECONDS)
-    if version.run != facts.run_id and version.digest is None:
+    if version.spec.run != facts.run_id and version.status.digest is None:
         # Somebody reserved the number after its object was lost. The store holds our version, so theirs can never
         # be published there: their trainer is told and takes another number.
         return _step(run, Delete(existing=version.manifest, kind=ML_MODEL_VERSION))
-    if version.run != facts.run_id or version.digest not in {None, facts.digest}:
+    if version.spec.run != facts.run_id or version.status.digest not in {None, facts.digest}:
         return _conflict(run, version, facts, now)
-    if version.digest is None:
+    if version.status.digest is None:
         status = recorded_facts(facts)
         return _step(run, PatchStatus(existing=version.manifest, kind=ML_MODEL_VERSION, status=status))
     return _succeeded(run, version, now)
@@ -106,13 +110,12 @@ def _lost_version(observed: Observation, run: Run, facts: VersionFacts) -> Manif
 
 
 def _succeeded(run: Run, version: Version, now: datetime) -> Decision:
-    status = version.manifest["status"]
-    is_reused = version.run != run.id
+    is_reused = version.spec.run != run.id
     result = Result(
         version=version.number,
-        digest=status["digest"],
-        metrics=status.get("metrics") or {},
-        primary_metric=status.get("primaryMetric") or "",
+        digest=version.status.digest or "",
+        metrics=version.status.metrics,
+        primary_metric=version.status.primary_metric or "",
         is_reused=is_reused,
     )
     return Decision(
@@ -141,8 +144,8 @@ def _conflict(run: Run, version: Version, facts: VersionFacts, now: datetime) ->
     name = key_of(version.manifest).name
     message = (
         f"The store holds version {facts.version} of run {facts.run_id} ({facts.digest}), but {name} records "
-        f"run {version.run} ({version.digest}) on claim {version.claim_name!r}. They cannot both be that version: "
-        "delete the wrong one, then change the spec to try again."
+        f"run {version.spec.run} ({version.status.digest}) on claim {version.spec.claim_name!r}. "
+        "They cannot both be that version: delete the wrong one, then change the spec to try again."
     )
     failure = Failure(reason=VERSION_CONFLICT, message=message)
     failed = changed(run, phase=RunPhase.FAILED, last_failure=failure, finished_at=format_time(now))

@@ -1,15 +1,24 @@
 """A number for a run. An atomic create takes it, so two runs never hold the same; gaps are normal."""
 
+from typing import Final
+
 from aurora_controller.api import labels
+from aurora_controller.api.reading import Unreadable
+from aurora_controller.api.v1alpha1.mlmodelversion import version_name
 from aurora_controller.api.v1alpha1.mltrainingjob import Run, RunPhase
+from aurora_controller.api.v1alpha1.readings import Version
+from aurora_controller.api.v1alpha1.reasons import VERSION_UNREADABLE
 from aurora_controller.kube.meta import labels_of
 from aurora_controller.kube.reconcile import Create, EventNote
 from aurora_controller.training.decision import Decision, Standing, changed
 from aurora_controller.training.desired import reservation
-from aurora_controller.training.observation import Observation, Version, version_name
+from aurora_controller.training.observation import Observation
 from aurora_controller.training.pods import is_of_run
 from aurora_controller.training.stopping import LOOK_AGAIN_SECONDS
-from aurora_controller.training.waiting import PENDING, missing_claim
+from aurora_controller.training.waiting import PENDING, Wait, missing_claim
+
+_REPAIR_SECONDS: Final = 60.0
+"""The version may bear another job's label, so its event may not come to this one."""
 
 
 def reserve(observed: Observation, run: Run, *, above: int) -> Decision:
@@ -51,6 +60,17 @@ def take_again(observed: Observation, run: Run, number: int, claim_name: str) ->
     return _take(observed, run, number, claim_name)
 
 
+def wait_for_repair(observed: Observation, unreadable: Unreadable) -> Decision:
+    """The version of this very run cannot be read, and its name is taken: nothing goes on without it."""
+    wait = Wait(
+        reason=VERSION_UNREADABLE,
+        message=f"{unreadable}. Correct it, or delete it: it is made again.",
+        is_trouble=True,
+        look_again_seconds=_REPAIR_SECONDS,
+    )
+    return Decision(run=observed.run, standing=Standing.waiting(wait), requeue_after_seconds=wait.look_again_seconds)
+
+
 def blocked_by_claim(observed: Observation) -> Decision | None:
     """A run waits for its claim before it takes a number: the claim's name cannot be changed in a version."""
     wait = missing_claim(_claim_name(observed), observed.job.metadata.namespace, observed.claim)
@@ -58,12 +78,15 @@ def blocked_by_claim(observed: Observation) -> Decision | None:
 
 
 def _take(observed: Observation, run: Run, number: int, claim_name: str) -> Decision:
+    unreadable = observed.unreadable_version(number)
+    if unreadable is not None:
+        return wait_for_repair(observed, unreadable)
     manifest = reservation(observed.job, number=number, run=run.id, inputs=observed.inputs, claim_name=claim_name)
     return Decision(run=observed.run, standing=None, writes=(Create(manifest=manifest),))
 
 
 def _is_usable(version: Version, observed: Observation, run: Run) -> bool:
-    return version.run == run.id and version.claim_name == _claim_name(observed)
+    return version.spec.run == run.id and version.spec.claim_name == _claim_name(observed)
 
 
 def _claim_name(observed: Observation) -> str:
@@ -73,8 +96,8 @@ def _claim_name(observed: Observation) -> str:
 def _last_attempt(observed: Observation, run: Run, number: int) -> int:
     """The run's attempt, unless Jobs of it are further: a status that was lost must not begin them again."""
     started = [
-        int(labels_of(job).get(labels.ATTEMPT, "0"))
+        labels_of(job).get(labels.ATTEMPT, "")
         for job in observed.jobs
         if is_of_run(job, run.id) and labels_of(job).get(labels.VERSION) == str(number)
     ]
-    return max([run.attempt, *started])
+    return max([run.attempt, *(int(text) for text in started if text.isdecimal())])

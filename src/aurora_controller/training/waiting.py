@@ -10,6 +10,7 @@ from aurora_controller.kube.clock import parse_time
 from aurora_controller.kube.conditions import conditions_of, find_condition
 from aurora_controller.kube.meta import Manifest, is_deleting, key_of
 from aurora_controller.kube.pods import IMAGE_REASONS, ORDINARY_REASONS
+from aurora_controller.kube.store import text_at
 from aurora_controller.training.pods import condition, created_at, is_disrupted, is_live, trainer_status
 
 PENDING: Final = "Pending"
@@ -92,7 +93,7 @@ def _pod_wait(pod: Manifest, claim: Manifest | None) -> Wait:
 def _unscheduled(pod_name: str, reason: str, message: str, claim: Manifest | None) -> Wait:
     if reason == "SchedulingGated":
         return Wait(reason=reason, message=f"Pod {pod_name} has scheduling gates that are not Aurora's: {message}")
-    phase = ((claim or {}).get("status") or {}).get("phase", "Pending")
+    phase = text_at(claim or {}, "status.phase") or "Pending"
     if claim is not None and phase != "Bound":
         key = key_of(claim)
         where = f"PersistentVolumeClaim {key.name!r} in namespace {key.namespace!r}"

@@ -104,7 +104,7 @@ async def test_a_controller_that_leads_is_alive_ready_and_measured(server: FakeA
         status, text = await probe(health, "/metrics", at=1)
 
     assert status == 200
-    for name in ("training", "registry", "rollout"):
+    for name in ("training", "registry", "versions", "rollout"):
         assert f'controller_runtime_max_concurrent_reconciles{{controller="{name}"}} 8.0' in text
     assert 'leader_election_master_status{name="aurora-controller"} 1.0' in text
 

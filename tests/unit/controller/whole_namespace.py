@@ -35,6 +35,7 @@ from aurora_controller.kube.meta import (
 )
 from aurora_controller.kube.reconcile import Reconciler
 from aurora_controller.registry.reconciler import RegistryReconciler
+from aurora_controller.registry.versions import VersionReconciler
 from aurora_controller.rollout.reconciler import RolloutReconciler
 from aurora_controller.traffic.nginx_ingress import NginxIngressRouter
 from aurora_controller.training.reconciler import TrainingReconciler
@@ -122,6 +123,7 @@ class WholeNamespace:
         self._reconcilers: Sequence[Reconciler[Any]] = (
             TrainingReconciler(cache=cache, runtime_image=self.runtime_image, progress=NoProgress()),
             RegistryReconciler(cache=cache, live=self.cluster),
+            VersionReconciler(cache=cache),
             RolloutReconciler(
                 cache=cache,
                 secret_reader=self.cluster,

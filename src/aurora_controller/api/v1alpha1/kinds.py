@@ -14,3 +14,5 @@ ML_DEPLOYMENT: Final = Kind(GROUP, VERSION, "MLDeployment", "mldeployments")
 
 MODEL_NAME: Final = "spec.modelName"
 """The field of three of them that names an MLModel; the cache can be asked by it."""
+TRAINED_BY: Final = "spec.trainedBy.name"
+"""The field of an MLModelVersion that names the MLTrainingJob that reserved it; the cache can be asked by it."""

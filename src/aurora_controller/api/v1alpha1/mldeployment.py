@@ -9,7 +9,6 @@ from aurora_controller.api.model import (
     ATOMIC_LIST,
     INT64,
     OPEN_OBJECT,
-    TIME,
     AnnotationValue,
     ApiModel,
     Condition,
@@ -17,6 +16,7 @@ from aurora_controller.api.model import (
     Placement,
     ResourceName,
     ResourceRequirements,
+    Time,
     list_by,
 )
 from aurora_controller.api.v1alpha1.routing_annotations import HARMLESS_ANNOTATIONS
@@ -255,10 +255,10 @@ class Previous(ApiModel):
     revision: Annotated[str, Field(description="The revision.")]
     version: Annotated[int, Field(description="Version of the model.")]
     until: Annotated[
-        str,
-        Field(description="From then on it leaves, as soon as its pods' counters stand still.", json_schema_extra=TIME),
+        Time,
+        Field(description="From then on it leaves, as soon as its pods' counters stand still."),
     ]
-    deadline: Annotated[str, Field(description="By then it leaves, whatever its pods count.", json_schema_extra=TIME)]
+    deadline: Annotated[Time, Field(description="By then it leaves, whatever its pods count.")]
 
 
 class Aborted(ApiModel):
@@ -270,7 +270,7 @@ class Aborted(ApiModel):
     asked_by: Annotated[str, Field(description="The field that asked for the revision: version or stableVersion.")] = (
         "version"
     )
-    at: Annotated[str, Field(description="When it was given up.", json_schema_extra=TIME)]
+    at: Annotated[Time, Field(description="When it was given up.")]
 
 
 class CountedPod(ApiModel):
@@ -289,8 +289,8 @@ class ObservedTraffic(ApiModel):
         int, Field(description="Requests of both revisions that were counted.", json_schema_extra=INT64)
     ]
     canary_requests: Annotated[int, Field(description="Those that the canary answered.", json_schema_extra=INT64)] = 0
-    since: Annotated[str, Field(description="Begin of the count.", json_schema_extra=TIME)]
-    at: Annotated[str, Field(description="End of the count.", json_schema_extra=TIME)]
+    since: Annotated[Time, Field(description="Begin of the count.")]
+    at: Annotated[Time, Field(description="End of the count.")]
     pods: Annotated[list[CountedPod], Field(description="The counters behind it.", json_schema_extra=ATOMIC_LIST)] = (
         Field(default_factory=list)
     )
@@ -302,9 +302,7 @@ class Traffic(ApiModel):
     desired: Annotated[dict[str, int], Field(description="Percent by role: stable and canary.")] = Field(
         default_factory=dict
     )
-    since: Annotated[str | None, Field(description="When the weights were last changed.", json_schema_extra=TIME)] = (
-        None
-    )
+    since: Annotated[Time | None, Field(description="When the weights were last changed.")] = None
     observed: Annotated[
         ObservedTraffic | None, Field(description="What the pods counted while a decision depended on it.")
     ] = None
@@ -340,7 +338,7 @@ class HistoryEntry(ApiModel):
     version: Annotated[int, Field(description="Version of the model.")]
     outcome: Annotated[str, Field(description="Promoted, Aborted or Replaced.")]
     reason: Annotated[str, Field(description="Who or what decided.")]
-    at: Annotated[str, Field(description="When it ended.", json_schema_extra=TIME)]
+    at: Annotated[Time, Field(description="When it ended.")]
 
 
 class MLDeploymentStatus(ApiModel):
@@ -361,13 +359,13 @@ class MLDeploymentStatus(ApiModel):
         int, Field(description="Number of the current or last rollout; part of promote and abort requests.")
     ] = 0
     phase: Annotated[RolloutPhase, Field(description="Where the rollout stands.")] = RolloutPhase.IDLE
-    phase_since: Annotated[str | None, Field(description="When this phase began.", json_schema_extra=TIME)] = None
+    phase_since: Annotated[Time | None, Field(description="When this phase began.")] = None
     stable: Annotated[RevisionStatus | None, Field(description="The revision behind the stable Service.")] = None
     canary: Annotated[RevisionStatus | None, Field(description="The revision on trial.")] = None
     decision: Annotated[str | None, Field(description="Why the present rollout is being promoted or given up.")] = None
-    stable_lost_since: Annotated[
-        str | None, Field(description="Since when the stable revision has no ready pod.", json_schema_extra=TIME)
-    ] = None
+    stable_lost_since: Annotated[Time | None, Field(description="Since when the stable revision has no ready pod.")] = (
+        None
+    )
     previous: Annotated[
         list[Previous],
         Field(

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
-from aurora_controller.api.model import ATOMIC_LIST, INT64, TIME, ApiModel, Condition, Metadata, list_by
+from aurora_controller.api.model import ATOMIC_LIST, INT64, ApiModel, Condition, Metadata, Time, list_by
 from aurora_controller.api.validation import LABEL_PATTERN, MAX_NAME_LENGTH, NAME, Rule, rules
 
 LATEST: Final = "latest"
@@ -50,7 +50,7 @@ class AliasChange(ApiModel):
     name: Annotated[str, Field(description="The alias that moved.")]
     from_version: Annotated[int | None, Field(description="Where it stood before; absent when it was new.")] = None
     to_version: Annotated[int | None, Field(description="Where it stands since; absent when it was removed.")] = None
-    at: Annotated[str, Field(description="When the move was seen.", json_schema_extra=TIME)]
+    at: Annotated[Time, Field(description="When the move was seen.")]
     by: Annotated[str, Field(description="Who moved it: the field manager that last wrote the aliases.")]
     reason: Annotated[str, Field(description="Why it moved.")]
 

@@ -3,17 +3,17 @@
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from aurora_controller.api.model import (
     ATOMIC_LIST,
     INT64,
     SET_LIST,
-    TIME,
     ApiModel,
     Condition,
     Metadata,
     ResourceName,
+    Time,
     list_by,
 )
 from aurora_controller.api.validation import Rule, rules
@@ -27,6 +27,8 @@ _NAME: Final = Rule(
     message="metadata.name must be <modelName>-v<version>, so that nobody can reserve a number twice: rename it",
     field=".metadata",
 )
+
+
 _IMMUTABLE_SPEC: Final = Rule(
     expression="self == oldSelf",
     message="a version never changes: train a new one with an MLTrainingJob",
@@ -38,6 +40,14 @@ _IMMUTABLE_DIGEST: Final = Rule(
     ),
     message="status.digest never changes once it is set, for others rely on these very bytes: train a new version",
 )
+
+
+Digest = Annotated[str, Field(max_length=71, pattern="^sha256:[0-9a-f]{64}$")]
+
+
+def version_name(model: str, number: int) -> str:
+    """Of an MLModelVersion."""
+    return f"{model}-v{number}"
 
 
 class VersionState(StrEnum):
@@ -75,6 +85,13 @@ class MLModelVersionSpec(ApiModel):
     ] = "aurora-models"
 
 
+def check_name(name: str, spec: MLModelVersionSpec) -> None:
+    """Raises ValueError when the object bears another name than its version: two might claim one number."""
+    wanted = version_name(spec.model_name, spec.version)
+    if name != wanted:
+        raise ValueError(f"metadata.name must be {wanted}")
+
+
 class Tensor(ApiModel):
     """One named tensor; -1 in the shape is a free dimension."""
 
@@ -104,12 +121,8 @@ class MLModelVersionStatus(ApiModel):
 
     observed_generation: Annotated[int | None, Field(description="The generation that this status is about.")] = None
     digest: Annotated[
-        str | None,
-        Field(
-            description="SHA-256 of the version's descriptor, which holds those of all its files. Never changes.",
-            max_length=71,
-            pattern="^sha256:[0-9a-f]{64}$",
-        ),
+        Digest | None,
+        Field(description="SHA-256 of the version's descriptor, which holds those of all its files. Never changes."),
     ] = None
     size_bytes: Annotated[
         int | None,
@@ -123,9 +136,7 @@ class MLModelVersionStatus(ApiModel):
     )
     primary_metric: Annotated[str | None, Field(description="The score in the column, such as r2=0.81.")] = None
     signature: Annotated[Signature | None, Field(description="What the model takes and gives.")] = None
-    created_at: Annotated[str | None, Field(description="When the version was published.", json_schema_extra=TIME)] = (
-        None
-    )
+    created_at: Annotated[Time | None, Field(description="When the version was published.")] = None
     state: Annotated[
         VersionState | None,
         Field(description="Reserved: its run is not done. Ready: may be served. Abandoned: its run ended without it."),
@@ -158,3 +169,8 @@ class MLModelVersion(ApiModel):
         Field(description="Which version this is. Immutable.", json_schema_extra=rules(_IMMUTABLE_SPEC)),
     ]
     status: MLModelVersionStatus = MLModelVersionStatus()
+
+    @model_validator(mode="after")
+    def _bears_its_name(self) -> "MLModelVersion":
+        check_name(self.metadata.name, self.spec)
+        return self

@@ -7,7 +7,6 @@ from pydantic import ConfigDict, Field
 
 from aurora_controller.api.model import (
     OPEN_OBJECT,
-    TIME,
     ApiModel,
     Condition,
     Metadata,
@@ -15,6 +14,7 @@ from aurora_controller.api.model import (
     ResourceName,
     ResourceRequirements,
     Storage,
+    Time,
     list_by,
 )
 from aurora_controller.api.validation import IMMUTABLE_MODEL_NAME, NAME, rules
@@ -172,14 +172,12 @@ class Run(ApiModel):
     last_failure: Annotated[Failure | None, Field(description="How the last failed attempt ended.")] = None
     phase: Annotated[RunPhase, Field(description="Where the run stands.")] = RunPhase.PENDING
     generation: Annotated[int, Field(description="Generation of the spec that the current attempt belongs to.")] = 0
-    not_before: Annotated[str | None, Field(description="When the next attempt may start.", json_schema_extra=TIME)] = (
-        None
-    )
+    not_before: Annotated[Time | None, Field(description="When the next attempt may start.")] = None
     started_at: Annotated[
-        str | None,
-        Field(description="When the first attempt of this run started.", json_schema_extra=TIME),
+        Time | None,
+        Field(description="When the first attempt of this run started."),
     ] = None
-    finished_at: Annotated[str | None, Field(description="When the run ended.", json_schema_extra=TIME)] = None
+    finished_at: Annotated[Time | None, Field(description="When the run ended.")] = None
 
 
 class Progress(ApiModel):
@@ -187,7 +185,7 @@ class Progress(ApiModel):
 
     phase: Annotated[str, Field(description="What the trainer is doing.")]
     percent: Annotated[int, Field(description="Share of the work that is done.", ge=0, le=100)]
-    observed_at: Annotated[str, Field(description="When the trainer was asked.", json_schema_extra=TIME)]
+    observed_at: Annotated[Time, Field(description="When the trainer was asked.")]
 
 
 class MLTrainingJobStatus(ApiModel):

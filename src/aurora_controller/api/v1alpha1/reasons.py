@@ -5,3 +5,5 @@ from typing import Final
 CLAIM_NOT_FOUND: Final = "PersistentVolumeClaimNotFound"
 CLAIM_UNBOUND: Final = "PersistentVolumeClaimUnbound"
 IMAGE_PULL_FAILED: Final = "ImagePullFailed"
+VERSION_UNREADABLE: Final = "VersionUnreadable"
+MODEL_UNREADABLE: Final = "ModelUnreadable"

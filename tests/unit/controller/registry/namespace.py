@@ -8,9 +8,10 @@ from aurora_controller.api.labels import FIELD_MANAGER
 from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB
 from aurora_controller.kube.clock import parse_time
 from aurora_controller.kube.executor import Executor
-from aurora_controller.kube.meta import Kind, Manifest, ObjectKey
-from aurora_controller.kube.reconcile import Request
+from aurora_controller.kube.meta import Kind, Manifest, ObjectKey, key_of
+from aurora_controller.kube.reconcile import Reconciler, Request
 from aurora_controller.registry.reconciler import RegistryReconciler
+from aurora_controller.registry.versions import VersionReconciler
 from tests.unit.builders import MODEL, NAMESPACE
 from tests.unit.fakes.cluster import FakeCluster
 
@@ -40,6 +41,7 @@ class Namespace:
     def restart(self) -> None:
         """A new controller process."""
         self.reconciler = RegistryReconciler(cache=self.cluster.cache, live=self)
+        self.versions = VersionReconciler(cache=self.cluster.cache)
         self._executor = Executor(
             client=self.cluster, writes=Forgetful(), field_manager=FIELD_MANAGER, intent_annotation="intent"
         )
@@ -68,13 +70,24 @@ class Namespace:
         before = len(self.cluster.writes)
         for _ in range(5):
             sent = len(self.cluster.writes)
-            observed = await self.reconciler.observe(REQUEST)
-            if observed is not None:
-                await self._executor.execute(REQUEST, self.reconciler.plan(observed, self.now))
+            await self.reconcile_versions()
+            await self.reconcile_model()
             if len(self.cluster.writes) == sent:
                 self.cluster.check_nothing_mutated()
                 return self.cluster.writes[before:]
         raise AssertionError(f"never quiet: {self.cluster.writes[before:]}")
+
+    async def reconcile_versions(self) -> None:
+        for version in self.cluster.cache.list(ML_MODEL_VERSION, NAMESPACE):
+            await self._reconcile(self.versions, key_of(version))
+
+    async def reconcile_model(self) -> None:
+        await self._reconcile(self.reconciler, REQUEST)
+
+    async def _reconcile(self, reconciler: Reconciler[Any], request: Request) -> None:
+        observed = await reconciler.observe(request)
+        if observed is not None:
+            await self._executor.execute(request, reconciler.plan(observed, self.now))
 
     def model(self) -> Mapping[str, Any]:
         """The status of the MLModel."""

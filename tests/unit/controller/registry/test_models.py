@@ -115,7 +115,7 @@ async def test_a_number_is_remembered_while_anything_names_it(witness: Manifest)
 
 async def test_a_model_that_is_being_deleted_is_let_go() -> None:
     namespace = Namespace(a_ready_version(1), a_model(metadata={"is_deleting": True}))
-    assert await namespace.reconcile() == []
+    assert f"patch status MLModel {MODEL}" not in await namespace.reconcile()
 
 
 async def test_nothing_is_written_when_nothing_changed() -> None:
@@ -126,6 +126,14 @@ async def test_nothing_is_written_when_nothing_changed() -> None:
     namespace.add(a_deployment(status=served))
     await namespace.reconcile()
     assert await namespace.reconcile() == []
+
+
+async def test_a_version_counts_once_its_own_status_says_that_it_is_ready() -> None:
+    """Who is told of a version by its model then finds it Ready."""
+    namespace = Namespace(a_ready_version(1), a_model_version(2, digest=a_digest(2)), a_model(aliases={"next": 2}))
+    writes = await namespace.reconcile()
+    assert writes.index(f"patch status MLModelVersion {MODEL}-v2") < writes.index(f"patch status MLModel {MODEL}")
+    assert (namespace.model()["latestVersion"], namespace.model()["aliases"][0]["version"]) == (2, 2)
 
 
 async def test_marks_that_the_loop_set_on_an_earlier_error_go_when_all_is_well() -> None:

@@ -8,7 +8,7 @@ from aurora_controller.api.v1alpha1.mltrainingjob import MLTrainingJob
 from aurora_controller.kube.reconcile import PatchStatus, Stalled
 from aurora_controller.training.desired import primary_metric_text
 from aurora_runtime.contract import Outcome
-from tests.unit.builders import a_container_status, a_model_version, a_training_job, waiting
+from tests.unit.builders import CREATED_AT, a_container_status, a_model_version, a_training_job, waiting
 from tests.unit.controller.training.world import World
 
 JOB_V1 = "housing-rf-v1-1"
@@ -81,7 +81,7 @@ async def test_the_transition_time_moves_with_the_status_alone() -> None:
 
 async def test_conditions_of_others_are_kept() -> None:
     world = await a_started_world()
-    other = {"type": "Audited", "status": "True", "reason": "x", "message": "", "lastTransitionTime": "y"}
+    other = {"type": "Audited", "status": "True", "reason": "x", "message": "", "lastTransitionTime": CREATED_AT}
     world.job["status"]["conditions"].append(other)
     await world.run()
     assert world.condition("Audited") == other
