@@ -14,6 +14,7 @@ from uuid import uuid4
 import aiohttp
 
 from aurora_controller.api import labels
+from aurora_controller.kube.clock import SystemClock
 from aurora_controller.kube.intent import covers, stamped
 from aurora_controller.kube.merge_patch import merge_patch
 from aurora_controller.kube.meta import Kind, Manifest, ObjectKey
@@ -85,6 +86,7 @@ async def _settle(objects: Sequence[Manifest], key: ObjectKey, runtime_image: st
         secret_reader=_Secrets(objects),
         counters=_NoCounters(),
         router=NginxIngressRouter(),
+        clock=SystemClock(),
         runtime_image=runtime_image,
     )
     observed = await reconciler.observe(key)

@@ -156,6 +156,7 @@ def _reconcilers(
             secret_reader=client,
             counters=HttpCounterReader(session=pods),
             router=NginxIngressRouter(),
+            clock=clock,
             runtime_image=settings.runtime_image,
             host_template=settings.host_template,
             settle_seconds=settings.router_settle_seconds,

@@ -16,7 +16,7 @@ from aurora_controller.analysis.scrape import CounterReader, Scrape
 from aurora_controller.api import labels
 from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, MODEL_NAME
 from aurora_controller.api.v1alpha1.mldeployment import MLDeployment, RolloutPhase
-from aurora_controller.kube.clock import Clock, SystemClock
+from aurora_controller.kube.clock import Clock
 from aurora_controller.kube.conditions import conditions_of, is_true
 from aurora_controller.kube.meta import (
     DEPLOYMENT,
@@ -130,9 +130,9 @@ class RolloutReconciler:
         counters: CounterReader,
         router: Router,
         runtime_image: str,
+        clock: Clock,
         host_template: str = "",
         settle_seconds: float = 5.0,
-        clock: Clock | None = None,
         new_key: Callable[[], str] = random_key,
     ) -> None:
         self._cache = cache
@@ -142,7 +142,7 @@ class RolloutReconciler:
         self._host_template = host_template
         self._settle_seconds = settle_seconds
         self._router = router
-        self._clock = clock or SystemClock()
+        self._clock = clock
         self._new_key = new_key
         self._looks: dict[Request, _Look] = {}
         self.watches: Sequence[Watch] = (
