@@ -21,7 +21,8 @@ from tests.faults.control_plane import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CRD, 
 from tests.faults.mirror import MIRRORED, Mirror
 from tests.faults.players import Players
 from tests.faults.proxy import Proxy
-from tests.faults.scenarios import Stage
+from tests.faults.runs import Learn, OpenStage, Reference, learn
+from tests.faults.scenarios import Scenario, Stage
 
 SEED = int(os.environ.get("AURORA_FAULT_SEED") or random.SystemRandom().randrange(2**32))
 
@@ -112,9 +113,23 @@ async def proxy(plane: ControlPlane) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def open_stage(client: KubeClient, mirror: Mirror, players: Players) -> Callable[[str], Awaitable[Stage]]:
     return lambda title: Stage.open(client, mirror, players, title)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def learned(plane: ControlPlane, open_stage: OpenStage) -> AsyncIterator[Learn]:
+    """What clean runs of a scenario agree on, learned once for all tests."""
+    learning: dict[str, asyncio.Task[Reference]] = {}
+    async with Proxy(plane) as proxy:
+
+        async def of(scenario: Scenario) -> Reference:
+            if scenario.name not in learning:
+                learning[scenario.name] = asyncio.create_task(learn(scenario, proxy, open_stage))
+            return await asyncio.shield(learning[scenario.name])
+
+        yield of
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -52,6 +52,8 @@ class Write:
     began: float
     status: int | None = None
     ended: float | None = None
+    over: float | None = None
+    """When the controller had its answer or hung up: the server may still be at it."""
     answer: Any = None
     """The object that came back, perhaps only to the proxy."""
 
@@ -166,8 +168,9 @@ class Proxy:
             response = await self._forward(door, request, url, body, write=write, words=words)
             return self._after(door, request, rule, response)
         finally:
-            if write is not None and write.ended is None:
-                write.ended = time.monotonic()
+            if write is not None:
+                write.over = time.monotonic()
+                write.ended = write.ended or write.over
             door.transports.discard(transport)
 
     async def _before(self, door: Door, request: web.BaseRequest, rule: Rule | None) -> web.StreamResponse | None:

@@ -4,7 +4,9 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
+
+import orjson
 
 _PATH: Final = re.compile(
     r"^/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<namespace>[^/]+))?"
@@ -13,6 +15,8 @@ _PATH: Final = re.compile(
 _VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _UNCOUNTED: Final = frozenset({"events", "leases"})
 """Best effort, and the election: neither is a step of a reconcile."""
+WORDS: Final = "said by the fault proxy"
+"""Message of every refusal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +94,26 @@ class Answer:
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def refusal(code: int, reason: str, *, retry_after_seconds: int | None = None) -> Answer:
+    """As the API server says it."""
+    headers = {"Content-Type": "application/json"}
+    if retry_after_seconds is not None:
+        headers["Retry-After"] = str(retry_after_seconds)
+    return Answer(status=code, body=orjson.dumps(status(code, reason)), headers=headers)
+
+
+def status(code: int, reason: str) -> Mapping[str, Any]:
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": WORDS,
+        "reason": reason,
+        "code": code,
+    }
 
 
 Lines: TypeAlias = AsyncIterator[bytes]

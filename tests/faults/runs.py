@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -24,7 +24,9 @@ AT_ONCE = 12
 PATIENCE_SECONDS = 30.0
 
 OpenStage = Callable[[str], Awaitable[Stage]]
-Meddle = Callable[[Stage, Proxy, Door], Awaitable[None]]
+Tasks = Mapping[str, "asyncio.Task[Violations]"]
+Learn = Callable[[Scenario], Awaitable["Reference"]]
+Meddle = Callable[[Stage, Door], Coroutine[Any, Any, Violations]]
 
 
 @dataclass(kw_only=True)
@@ -71,12 +73,13 @@ async def run(
     rules: Sequence[Rule] = (),
     standing: Sequence[Rule] = (),
     reference: Reference | None = None,
+    meanwhile: Meddle | None = None,
     **settings: Any,
 ) -> Run:
     """``rules`` hold from the first step of the story on, ``standing`` ones before the controller's first request.
 
     A controller that they kill is followed by another. With a ``reference``, the run may take its time to come to the
-    same end. ``settings`` may name a clock, too.
+    same end. ``meanwhile`` runs beside the story and must end, too. ``settings`` may name a clock.
     """
     stage = await open_stage(scenario.name)
     async with AsyncExitStack() as stack:
@@ -88,9 +91,11 @@ async def run(
         for rule in rules:
             crew.door.rules.add(rule)
         follow = asyncio.create_task(crew.replace_the_killed())
+        meddling = asyncio.create_task(meanwhile(stage, crew.door) if meanwhile else _nothing())
         violations: Violations = []
         try:
             await scenario.tell(stage)
+            violations += await meddling
             await rest(proxy, stage)
             deadline = time.monotonic() + PATIENCE_SECONDS
             while reference is not None and reference.is_missed_by(stage) and time.monotonic() < deadline:
@@ -99,7 +104,8 @@ async def run(
             violations.append(f"I1: {late}")
         finally:
             follow.cancel()
-            await asyncio.wait([follow])
+            meddling.cancel()
+            await asyncio.wait([follow, meddling])
         writes = [write for write in proxy.writes[start:] if write.call.namespace == stage.namespace]
         told = [
             seen
@@ -123,13 +129,17 @@ def end_of(stage: Stage) -> Flat:
     return oracles.flat_end(stage.mirror.everything(stage.namespace), stage.namespace)
 
 
+async def _nothing() -> Violations:
+    return []
+
+
 async def beside(
     request: pytest.FixtureRequest,
     cases: Iterable[str],
     begin: Callable[[str], Awaitable[Violations]],
     *,
     at_once: int = AT_ONCE,
-) -> AsyncIterator[Mapping[str, "asyncio.Task[Violations]"]]:
+) -> AsyncIterator[Tasks]:
     """A task for each case that a test was selected for: they wait more than they work, so they do it together."""
     slots = asyncio.Semaphore(at_once)
     selected = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]

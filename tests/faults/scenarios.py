@@ -210,6 +210,11 @@ async def _retrain(stage: Stage) -> None:
     await stage.until_trained(2)
 
 
+async def _train_twice(stage: Stage) -> None:
+    await _train(stage)
+    await _retrain(stage)
+
+
 async def _first_start(stage: Stage) -> None:
     await stage.publish(1)
     await stage.serve()
@@ -289,7 +294,8 @@ SCENARIOS: Final = (
 )
 """Each with writes of its own."""
 ROLLOUT: Final = Scenario(name="rollout", prepare=_nothing, tell=_roll_out)
-"""From nothing to the promotion of a second version, told in one go."""
+TWO_TRAININGS: Final = Scenario(name="two-trainings", prepare=_nothing, tell=_train_twice)
+"""Long stories in one go: from nothing to the promotion of a second version, or to a second training."""
 DELETIONS: Final = (
     Scenario(name="deletion", prepare=_first_start, tell=_delete),
     Scenario(name="deleted-training", prepare=_train, tell=_trained_then_deleted),

@@ -11,30 +11,10 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from aurora_controller.kube.reflector import INITIAL_EVENTS_END
-from tests.faults.rules import Answer, Break, Edit, Lines
+from tests.faults.rules import Break, Edit, Lines, status
 
 Event: TypeAlias = dict[str, Any]
 PADDING_BYTES: Final = 5 * 1024 * 1024
-
-
-def refusal(code: int, reason: str, *, retry_after_seconds: int | None = None) -> Answer:
-    """As the API server says it."""
-    headers = {"Content-Type": "application/json"}
-    if retry_after_seconds is not None:
-        headers["Retry-After"] = str(retry_after_seconds)
-    return Answer(status=code, body=orjson.dumps(status(code, reason)), headers=headers)
-
-
-def status(code: int, reason: str, message: str = "by the fault proxy") -> Mapping[str, Any]:
-    return {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Failure",
-        "message": message,
-        "reason": reason,
-        "code": code,
-    }
 
 
 # ---- ends

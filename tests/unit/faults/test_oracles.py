@@ -47,6 +47,7 @@ def a_write(
         began=began,
         status=status,
         ended=ended,
+        over=ended,
         answer=answer,
     )
 
@@ -336,10 +337,10 @@ def test_i11_finds_more_steps_than_a_fault_may_cost() -> None:
 
 
 def test_i11_finds_a_failing_key_that_does_not_slow_down() -> None:
-    early = [0.0, 0.1, 0.2, 9.0, 9.1]
-    assert oracles.i11_a_failing_key_slows_down([]) == []
-    assert oracles.i11_a_failing_key_slows_down([*early, 11.0, 12.0, 14.0]) == []
-    assert numbers_of(oracles.i11_a_failing_key_slows_down([*early, 11.0, 11.5])) == {"I11"}
+    early, late = [0.005 * (2**tries - 1) for tries in range(12)], [20.5, 30.0]
+    assert oracles.i11_a_failing_key_slows_down([*early, *late], until=30.0) == []
+    assert numbers_of(oracles.i11_a_failing_key_slows_down([0.4 * tries for tries in range(26)], until=10.0)) == {"I11"}
+    assert numbers_of(oracles.i11_a_failing_key_slows_down([0.0, 12.0, 12.2, 12.4, 12.6, 12.8], until=13.0)) == {"I11"}
 
 
 @pytest.mark.parametrize(
