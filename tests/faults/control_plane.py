@@ -81,7 +81,7 @@ class ControlPlane:
         )
 
     async def start_apiserver(self) -> None:
-        """Returns when it is ready."""
+        """Returns when it is ready; at once when it was never ended."""
         key = self._folder / "service-account.key"
         self._launch(
             "kube-apiserver",
@@ -97,19 +97,20 @@ class ControlPlane:
             *("--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={key}"),
             f"--service-account-signing-key-file={key}",
         )
-        await self._until_ready()
+        await self.until_ready()
 
     def stop(self) -> None:
         for program in ("kube-apiserver", "etcd"):
             self.end(program)
 
-    def end(self, program: str, number: signal.Signals = signal.SIGTERM) -> None:
+    def end(self, program: str, number: signal.Signals = signal.SIGTERM, *, patience_seconds: float = 15.0) -> None:
+        """Kills what has not ended by then."""
         process = self._running.pop(program, None)
         if process is None:
             return
         process.send_signal(number)
         try:
-            process.wait(timeout=15)
+            process.wait(timeout=patience_seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -124,12 +125,15 @@ class ControlPlane:
         return RestClient(config, max_connections=0, user_agent="fault-tests")
 
     def _launch(self, program: str, *arguments: str) -> None:
+        if program in self._running:
+            return
         with (self._folder / f"{program}.log").open("ab") as log:
             self._running[program] = subprocess.Popen(
                 [*DIES_WITH_US, self._binaries / program, *arguments], stdout=log, stderr=log
             )
 
-    async def _until_ready(self) -> None:
+    async def until_ready(self) -> None:
+        """Raises RuntimeError when one of the programs has ended, or it takes too long."""
         authority, deadline = self._folder / "apiserver.crt", time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             for program, process in self._running.items():

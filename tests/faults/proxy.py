@@ -79,6 +79,8 @@ class Door:
     is_shut: bool = False
     token: str | None = CONTROLLER_TOKEN
     """What the server is shown; None passes on what the controller sends."""
+    refused_tokens: set[str] = field(default_factory=set)
+    """Answered with 401, whatever the server would say."""
     rules: RuleBook = field(default_factory=RuleBook)
     open_watches: dict[str, int] = field(default_factory=dict)
     """By resource."""
@@ -154,6 +156,8 @@ class Proxy:
         body = await request.read()
         call = _named(call_of(request.method, request.path, request.query, request.content_type), body)
         door.requests.append((time.monotonic(), call))
+        if request.headers.get("Authorization", "").removeprefix("Bearer ") in door.refused_tokens:
+            return web.Response(status=401)
         rule = door.rules.decide(call) or self.rules.decide(call)
         action = rule.action if rule is not None else None
         url, words = self._plane.url + request.path_qs, action if isinstance(action, Reword) else Reword()
