@@ -21,6 +21,8 @@ from tests.shared.api_server_conformance import ApiServerConformance
 from tests.shared.api_under_test import CONFIG_MAP, PROBE, PROBE_CRD, Api
 
 NAMESPACE = "e2e-conformance"
+ENDING = "e2e-ending"
+HOLD = "conformance.aurora.io/hold"
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +32,14 @@ def probes() -> Iterator[None]:
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(PROBE_CRD))
     crd = f"crd/{PROBE_CRD['metadata']['name']}"
     cluster.kubectl("wait", "--for=condition=Established", crd, "--timeout=30s")
-    cluster.create_namespace(NAMESPACE)
+    for namespace in (NAMESPACE, ENDING):
+        cluster.create_namespace(namespace)
+    held = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "finalizers": [HOLD]}}
+    cluster.apply(ENDING, held)
+    cluster.kubectl("delete", f"namespace/{ENDING}", "--wait=false")
     forget_history(cluster)
     yield
+    cluster.patch(ENDING, "configmap", "held", {"metadata": {"finalizers": None}})
     cluster.kubectl("delete", crd, f"namespace/{NAMESPACE}", "--wait=false")
 
 
@@ -49,7 +56,7 @@ async def api(probes: None, request: pytest.FixtureRequest) -> AsyncIterator[Api
     """An empty namespace of the real server."""
     kubeconfig = Cluster.from_environment().kubeconfig
     async with RestClient(await load_config({"KUBECONFIG": kubeconfig})) as rest:
-        api = Api(rest=rest, namespace=NAMESPACE)
+        api = Api(rest=rest, namespace=NAMESPACE, ending_namespace=ENDING)
         await empty(api)
         yield api
         await empty(api)

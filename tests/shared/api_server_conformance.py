@@ -19,6 +19,7 @@ from aurora_controller.kube.errors import (
     Conflict,
     Gone,
     Invalid,
+    NamespaceTerminating,
     NotFound,
 )
 from aurora_controller.kube.meta import Manifest, is_deleting, uid_of
@@ -195,6 +196,14 @@ class ApiServerConformance:
         assert deleted["metadata"]["generation"] == 2
         await api.client.merge_patch(PROBE, api.key("one"), {"metadata": {"finalizers": None}})
         assert await api.client.get_or_none(PROBE, api.key("one")) is None
+
+    async def test_nothing_new_comes_into_a_namespace_that_goes(self, api: Api) -> None:
+        late = api.config_map()
+        late["metadata"]["namespace"] = api.ending_namespace
+        with pytest.raises(NamespaceTerminating):
+            await api.client.create(CONFIG_MAP, late)
+        with pytest.raises(NamespaceTerminating):
+            await api.client.apply(CONFIG_MAP, late, field_manager="us")
 
     # --- server-side apply
 

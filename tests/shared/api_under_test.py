@@ -72,6 +72,8 @@ class Api:
 
     rest: RestClient
     namespace: str
+    ending_namespace: str
+    """One that is being terminated."""
     wait: Callable[[float], Awaitable[None]] = asyncio.sleep
     """Returns when so many seconds have passed for the server."""
 

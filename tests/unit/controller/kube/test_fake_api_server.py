@@ -17,7 +17,8 @@ async def api() -> AsyncIterator[Api]:
         FakeAPIServer(CONFIG_MAP, PROBE, clock=clock) as server,
         RestClient(StaticConfig(server.url)) as rest,
     ):
-        yield Api(rest=rest, namespace="conformance", wait=clock.advance)
+        server.objects.terminating_namespaces.add("ending")
+        yield Api(rest=rest, namespace="conformance", ending_namespace="ending", wait=clock.advance)
 
 
 class TestFakeApiServer(ApiServerConformance):
