@@ -194,6 +194,9 @@ def unsettled(place: Place) -> Sequence[str]:
             if place.model in {key.name, (obj.get("spec") or {}).get("modelName")}:
                 primary = _PRIMARY.get(kind, "") if kind != ML_MODEL or place.ready_versions() else ""
                 found += [f"{kind.kind} {key}: {what}" for what in _unsettled(kind, obj, primary)]
+    # Secrets are not watched, so a lost one may be made anew in the middle of a rest.
+    if place.stage.get(ML_DEPLOYMENT, place.serving) and place.stage.get(SECRET, f"{place.serving}-api-keys") is None:
+        found.append(f"Secret of {place.serving}: lost")
     return found
 
 
