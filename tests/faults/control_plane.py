@@ -4,6 +4,8 @@ The processes are told to die with the one that started them, so a test run that
 """
 
 import asyncio
+import base64
+import json
 import os
 import re
 import signal
@@ -21,7 +23,7 @@ import yaml
 from aurora_controller.kube.client import KubeClient
 from aurora_controller.kube.config import StaticConfig
 from aurora_controller.kube.errors import ApiError
-from aurora_controller.kube.meta import Kind, Manifest
+from aurora_controller.kube.meta import Kind, Manifest, ObjectKey
 from aurora_controller.kube.rest import RestClient
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -98,6 +100,26 @@ class ControlPlane:
             f"--service-account-signing-key-file={key}",
         )
         await self.until_ready()
+
+    async def stored(self, kind: Kind, key: ObjectKey) -> Manifest:
+        """What etcd holds of a custom resource."""
+        answer = await self._etcd("range", {"key": _etcd_key(kind, key)})
+        manifest: Manifest = json.loads(base64.b64decode(answer["kvs"][0]["value"]))
+        return manifest
+
+    async def store(self, kind: Kind, key: ObjectKey, manifest: Manifest) -> None:
+        """Behind the API server's back: whatever the schema says of it."""
+        value = base64.b64encode(json.dumps(manifest).encode()).decode()
+        await self._etcd("put", {"key": _etcd_key(kind, key), "value": value})
+
+    async def _etcd(self, action: str, body: Manifest) -> Manifest:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.etcd_url}/v3/kv/{action}", json=body) as got,
+        ):
+            assert got.status == 200, await got.text()
+            answer: Manifest = await got.json()
+            return answer
 
     def stop(self) -> None:
         for program in ("kube-apiserver", "etcd"):
@@ -200,6 +222,11 @@ def rights() -> Sequence[tuple[Kind, Manifest]]:
             {**binding, "metadata": {"name": name}, "roleRef": {**binding["roleRef"], "name": name}},
         ),
     ]
+
+
+def _etcd_key(kind: Kind, key: ObjectKey) -> str:
+    path = f"/registry/{kind.group}/{kind.plural}/{key.namespace}/{key.name}"
+    return base64.b64encode(path.encode()).decode()
 
 
 def binaries() -> Path:

@@ -23,7 +23,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from aurora_controller.kube.clock import Clock
-from aurora_controller.kube.errors import ApiError
+from aurora_controller.kube.errors import ApiError, Invalid
 from aurora_controller.kube.executor import Executor, Outcome
 from aurora_controller.kube.failure import (
     DeadlineExceeded,
@@ -239,7 +239,11 @@ class Controller:
             outcome = await self._executor.execute(request, Plan(writes=[patch]))
         except ApiError as problem:
             log.warning("failure not written to status", error=str(problem))
-            return
+            # A rule of the schema may read the very field that is malformed: the server then refuses every status of
+            # the object, and an Event is the only place left. What is asked again by itself would fill the Events.
+            if not (isinstance(problem, Invalid) and failure.is_terminal):
+                return
+            outcome = Outcome.COMPLETED
         if outcome is Outcome.COMPLETED:
             self._told_at[request] = self._clock.monotonic()
             log.info("reconcile held up", **said)

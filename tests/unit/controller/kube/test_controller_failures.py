@@ -285,3 +285,25 @@ async def test_an_object_that_leads_to_no_request_is_counted_and_stops_no_other(
 
         assert world.conditions() == {"Ready": ("True", "Applied")}
     assert REGISTRY.get_sample_value("watch_events_skipped_total", skipped) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "sent"),
+    [
+        pytest.param(
+            Stalled("InvalidObject", "spec.size: odd"), [("Warning", "InvalidObject")], id="a person acts next"
+        ),
+        pytest.param(ValueError("odd"), [], id="tried again and again"),
+    ],
+)
+async def test_what_no_status_can_tell_because_the_schema_stumbles_is_told_by_an_event(
+    world: World, failure: Exception, sent: list[tuple[str, str]]
+) -> None:
+    """Validation rules that read a malformed field fail on every update of its object."""
+    world.fails_with(failure)
+    world.cluster.on_write = refuse("patch status", Invalid("expected int, got string", code=422, reason="Invalid"))
+    world.cluster.add(a_widget())
+    async with world.controller():
+        await world.clock.advance(60)
+
+        assert world.notes.sent == sent
