@@ -13,6 +13,7 @@ from prometheus_client import disable_created_metrics
 
 from aurora_controller.analysis.scrape import HttpCounterReader
 from aurora_controller.api import labels
+from aurora_controller.api.unknown_fields import UnknownFields
 from aurora_controller.api.v1alpha1.kinds import (
     ML_DEPLOYMENT,
     ML_MODEL,
@@ -21,6 +22,7 @@ from aurora_controller.api.v1alpha1.kinds import (
     MODEL_NAME,
     TRAINED_BY,
 )
+from aurora_controller.api.v1alpha1.resources import CUSTOM_RESOURCES
 from aurora_controller.kube.cache import Cache
 from aurora_controller.kube.client import KubeClient
 from aurora_controller.kube.clock import Clock, SystemClock
@@ -45,7 +47,7 @@ from aurora_controller.kube.meta import (
     ObjectKey,
 )
 from aurora_controller.kube.metrics import REGISTRY
-from aurora_controller.kube.reconcile import Reconciler
+from aurora_controller.kube.reconcile import Reconciler, Watch
 from aurora_controller.kube.rest import RestClient
 from aurora_controller.registry.reconciler import RegistryReconciler
 from aurora_controller.registry.versions import VersionReconciler
@@ -95,6 +97,8 @@ async def open_manager(settings: ControllerSettings, *, config: ClusterConfig, c
             _controller(reconciler, settings, cache=cache, client=client, events=events, clock=clock)
             for reconciler in _reconcilers(settings, cache=cache, client=client, pods=pods, clock=clock)
         ]
+        for resource in CUSTOM_RESOURCES:
+            cache.subscribe(Watch(kind=resource.kind, requests=lambda _: ()), UnknownFields(resource))
         for controller in controllers:
             for watch in controller.watches:
                 cache.subscribe(watch, partial(controller.on_change, watch))

@@ -133,6 +133,17 @@ async def test_what_cannot_be_served_yet_says_why(server: FakeAPIServer) -> None
         await until(lambda: "ModelNotFound" in str(server.objects.find(ML_DEPLOYMENT, ObjectKey("team", "housing"))))
 
 
+async def test_fields_of_a_later_version_are_counted_and_hinder_nobody(server: FakeAPIServer) -> None:
+    later = a_deployment("team")
+    later["spec"]["mirror"] = {"percent": 5}
+    server.put(ML_DEPLOYMENT, later)
+    async with controller(server) as health:
+        await until(lambda: "ModelNotFound" in str(server.objects.find(ML_DEPLOYMENT, ObjectKey("team", "housing"))))
+        _, text = await probe(health, "/metrics", at=1)
+
+    assert 'unknown_fields_total{kind="MLDeployment"}' in text
+
+
 async def test_only_the_watched_namespaces_are_asked_for(server: FakeAPIServer) -> None:
     async with controller(server, namespaces=("team-a", "team-b")):
         pass
