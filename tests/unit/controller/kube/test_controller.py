@@ -263,3 +263,19 @@ async def test_every_result_has_its_series_from_the_start(world: World) -> None:
     assert series == [0, 0, 0, 0]
     assert world.count("controller_runtime_max_concurrent_reconciles") == 3
     assert world.count("workqueue_depth", name=world.reconciler.name, priority="0") == 0
+
+
+async def test_a_key_keeps_its_priority_when_it_is_asked_again(world: World) -> None:
+    """Of two that are due at once, news goes before what a start brought, though that was there first."""
+    world.cluster.add(a_widget("axle"), a_widget("wheel"))
+    await world.restart()
+    planned: list[str] = []
+    world.reconciler = world.new_reconciler()
+    world.reconciler.requeue_after_seconds = 30
+    world.reconciler.before_plan = lambda observed: planned.append(observed.widget["metadata"]["name"])
+    async with world.controller():
+        world.cluster.edit(WIDGET, "wheel", {"metadata": {"labels": {"looked": "at"}}})
+        await settle()
+        planned.clear()
+        await world.clock.advance(30)
+    assert planned == ["wheel", "axle"]
