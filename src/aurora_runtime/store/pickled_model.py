@@ -42,6 +42,7 @@ _PACKAGES_OF_CLASSES: Final = (
 _NAMES: Final = frozenset(
     {
         "numpy.dtype",
+        "numpy.float64",
         "numpy.ndarray",
         "numpy._core.multiarray._reconstruct",
         "numpy._core.multiarray.scalar",

@@ -22,7 +22,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, Ri
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, SVR
 
 from aurora_runtime.store import pickled_model
@@ -50,6 +50,7 @@ ESTIMATORS = [
     MLPClassifier(max_iter=3),
     SVC(),
     SVR(),
+    make_pipeline(OneHotEncoder(handle_unknown="ignore"), Ridge()),
 ]
 
 
