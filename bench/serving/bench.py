@@ -1,6 +1,7 @@
-"""Servers of one scikit-learn model compared: a table, and the ratios as one line of JSON at the end."""
+"""Servers of scikit-learn models compared: a table, and the ratios as one line of JSON at the end."""
 
 import argparse
+import http.client
 import json
 import statistics
 from pathlib import Path
@@ -11,8 +12,15 @@ from bench.serving.servers import Server, servers
 
 CONNECTIONS = (1, 8, 32)
 FLOOR = "aiohttp-constant"
+OURS = ("aurora-onnx", "aurora-sklearn")
 PEERS = ("mlserver", "kserve", "bentoml")
-ROW = "| {:16} | {:>7} | {:>6} | {:>6} | {:>11} | {:>9} | {:>7} | {:>7} | {:>7} | {:>6} |"
+SERVERS = {
+    "forest": (FLOOR, "aiohttp-onnx", *OURS, *PEERS),
+    "boosting": (*OURS, *PEERS),
+    "linear": ("aurora-sklearn", *PEERS),  # its columns have no graph
+}
+"""Model → its servers. The ratios are those of the forest."""
+ROW = "| {:24} | {:>7} | {:>6} | {:>6} | {:>11} | {:>9} | {:>7} | {:>7} | {:>7} | {:>6} |"
 
 
 def measure(server: Server, work: Path, *, seconds: float, log: Path) -> dict[str, Any]:
@@ -29,6 +37,10 @@ def measure(server: Server, work: Path, *, seconds: float, log: Path) -> dict[st
             for connections in CONNECTIONS
         }
         loads["1000 rows, c=1"] = started.load(large, connections=1, seconds=seconds)
+        if server.binary:
+            raw = work / "input-1000.bin"
+            started.check_binary(raw.read_bytes(), expected)
+            loads["1000 rows, binary"] = started.load(raw, connections=1, seconds=seconds)
         return {
             "start_s": start,
             "difference": difference,
@@ -84,6 +96,23 @@ def ratios(found: dict[str, dict[str, Any]]) -> dict[str, float]:
     return {name: round(value, 3) for name, value in result.items()}
 
 
+def print_table(found: dict[str, dict[str, dict[str, Any]]]) -> None:
+    """``found`` is by model and server."""
+    print(
+        ROW.format(
+            "model, server", "start s", "RSS MB", "peak", "load", "req/s", "p50 ms", "p99 ms", "CPU µs", "errors"
+        )
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for model, name, one in ((model, name, one) for model, of_model in found.items() for name, one in of_model.items()):
+        for load, seen in one["loads"].items():
+            figures = (f"{seen['per_second']:.0f}", f"{seen['p50_ms']:.2f}", f"{seen['p99_ms']:.2f}")
+            memory = (f"{seen['rss_mb']:.0f}", f"{one['peak_mb']:.0f}")
+            counts = (f"{seen['cpu_us']:.0f}", f"{seen['errors']:.0f}")
+            short = load.replace(" rows", "").replace(" row", "")
+            print(ROW.format(f"{model}, {name}", f"{one['start_s']:.1f}", *memory, short, *figures, *counts))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work-dir", type=Path, required=True)
@@ -91,34 +120,30 @@ def main() -> None:
     parser.add_argument("--python", type=Path, required=True, help="of Aurora, with the libraries of its image")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--only", nargs="*")
+    parser.add_argument("--quick", action="store_true", help="one round of 3 s a figure")
+    parser.add_argument("--models", nargs="*", choices=SERVERS, default=list(SERVERS))
+    parser.add_argument("--only", nargs="*", help="names of servers")
     arguments = parser.parse_args()
-    recipes = servers(arguments.work_dir, arguments.environments, arguments.python)
-    chosen = {name: recipes[name] for name in arguments.only or recipes}
-    rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
-    for number in range(arguments.rounds):  # rounds interleave the servers: what disturbs, disturbs all
-        for name, server in chosen.items():
-            print(f"round {number + 1}: {name} …", flush=True)
-            try:
-                log = arguments.work_dir / f"{name}.log"
-                rounds[name].append(measure(server, arguments.work_dir, seconds=arguments.seconds, log=log))
-            except Failed as error:
-                print(f"{name}: {error}", flush=True)
-    found = {name: medians(of_one) for name, of_one in rounds.items() if of_one}
-    print(ROW.format("server", "start s", "RSS MB", "peak", "load", "req/s", "p50 ms", "p99 ms", "CPU µs", "errors"))
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    for name, one in found.items():
-        for load, seen in one["loads"].items():
-            figures = (f"{seen['per_second']:.0f}", f"{seen['p50_ms']:.2f}", f"{seen['p99_ms']:.2f}")
-            memory = (f"{seen['rss_mb']:.0f}", f"{one['peak_mb']:.0f}")
-            counts = (f"{seen['cpu_us']:.0f}", f"{seen['errors']:.0f}")
-            print(
-                ROW.format(
-                    name, f"{one['start_s']:.1f}", *memory, load.replace(" row", "").replace("s", ""), *figures, *counts
-                )
-            )
-    if "aurora-onnx" in found:
-        print(json.dumps(ratios(found)))
+    if arguments.quick:
+        arguments.rounds, arguments.seconds = 1, 3
+    found: dict[str, dict[str, dict[str, Any]]] = {model: {} for model in arguments.models}
+    for model in found:
+        work = arguments.work_dir / model
+        recipes = servers(work, arguments.environments, arguments.python)
+        chosen = [name for name in SERVERS[model] if arguments.only is None or name in arguments.only]
+        rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
+        for number in range(arguments.rounds):  # rounds interleave the servers: what disturbs, disturbs all
+            for name in chosen:
+                print(f"{model}, round {number + 1}: {name} …", flush=True)
+                try:
+                    log = work / f"{name}.log"
+                    rounds[name].append(measure(recipes[name], work, seconds=arguments.seconds, log=log))
+                except (Failed, OSError, http.client.HTTPException) as error:
+                    print(f"{name}: {error!r}", flush=True)
+        found[model] = {name: medians(of_one) for name, of_one in rounds.items() if of_one}
+    print_table(found)
+    if "aurora-onnx" in found.get("forest", {}):
+        print(json.dumps(ratios(found["forest"])))
 
 
 if __name__ == "__main__":

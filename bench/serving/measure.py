@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from bench.serving.servers import Server
 REPOSITORY = Path(__file__).parents[2]
 SERVER_CORE, CLIENT_CORE = "0", "1"
 START_SECONDS = 180
+JSON = {"Content-Type": "application/json"}
 
 
 class Failed(Exception):
@@ -63,15 +65,15 @@ class Running:
             if self.process.poll() is not None:
                 raise Failed(f"it ended with {self.process.returncode}; see {self._log}")
             with contextlib.suppress(OSError, http.client.HTTPException):
-                if self.post(body)[0] == 200:
+                if self.post(body, JSON)[0] == 200:
                     return time.perf_counter() - self._started
             time.sleep(0.02)
         raise Failed(f"no answer within {START_SECONDS} s; see {self._log}")
 
-    def post(self, body: bytes) -> tuple[int, bytes]:
+    def post(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
         try:
-            connection.request("POST", self.server.path, body, {"Content-Type": "application/json"})
+            connection.request("POST", self.server.path, body, headers)
             response = connection.getresponse()
             return response.status, response.read()
         finally:
@@ -83,7 +85,7 @@ class Running:
             return 0.0
         worst = 0.0
         for body, right in zip(bodies, expected, strict=False):
-            status, answer = self.post(body)
+            status, answer = self.post(body, JSON)
             if status != 200:
                 raise Failed(f"status {status}: {answer[:200]!r}")
             found = json.loads(answer)["outputs"][0]["data"]
@@ -91,6 +93,15 @@ class Running:
         if worst > self.server.tolerance:
             raise Failed(f"predictions differ by {worst:g}")
         return worst
+
+    def check_binary(self, body: bytes, expected: list[float]) -> None:
+        """``body`` asks for its answers as bytes, which end the response. Raises Failed when they differ."""
+        length = {"Inference-Header-Content-Length": str(body.index(b"\n") + 1)}
+        status, answer = self.post(body, {"Content-Type": "application/octet-stream", **length})
+        found = array("d", answer[-8 * len(expected) :])
+        worst = max(abs(one - right) for one, right in zip(found, expected, strict=True))
+        if status != 200 or worst > (self.server.tolerance or 0.0):
+            raise Failed(f"binary tensors: status {status}, predictions differ by {worst:g}")
 
     def load(self, bodies: Path, *, connections: int, seconds: float) -> Load:
         """wrk on the other core."""

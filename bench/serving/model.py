@@ -1,13 +1,19 @@
-"""The model that every server serves, its requests, and the store that Aurora serves it from. Argument: folder."""
+"""The models that are served, their requests, and the stores that Aurora serves them from. Argument: folder."""
 
 import json
 import platform
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from aurora_runtime.contract import TrainedBy, TrainingInputs
 from aurora_runtime.store import pickled_model
@@ -25,11 +31,13 @@ from aurora_runtime.store.descriptor import (
 from aurora_runtime.store.model_store import ModelStore
 from aurora_runtime.store.staging import Staging
 from aurora_runtime.trainer.conversion.convert import to_onnx
+from aurora_runtime.trainer.errors import NotConvertible
 
 ROWS = 20_000
 REQUESTS = 256
 LARGE = 1_000
 FEATURES = ("income", "age", "rooms", "bedrooms", "population", "occupancy", "latitude", "longitude")
+AGE = FEATURES.index("age")
 FILES: dict[str, Format] = {"model.onnx": "onnx", "model.joblib": "joblib"}
 
 
@@ -53,15 +61,36 @@ def rows_and_target() -> tuple[np.ndarray, np.ndarray]:
     return features, worth + random.normal(0, 0.3, ROWS)
 
 
+def estimators() -> dict[str, Any]:
+    """Unfitted, by the names that bench.py knows them by."""
+    others = [column for column in range(len(FEATURES)) if column != AGE]
+    columns = ColumnTransformer(
+        [("scaled", StandardScaler(), others), ("coded", OneHotEncoder(handle_unknown="ignore"), [AGE])]
+    )
+    return {
+        "forest": RandomForestRegressor(n_estimators=100, random_state=0),
+        "boosting": HistGradientBoostingRegressor(random_state=0),
+        "linear": make_pipeline(columns, Ridge()),
+    }
+
+
 def body(name: str, rows: np.ndarray) -> str:
     tensor = {"name": name, "shape": list(rows.shape), "datatype": "FP64", "data": rows.ravel().tolist()}
     return json.dumps({"inputs": [tensor]})
 
 
-def publish(store: ModelStore, model: RandomForestRegressor, golden: np.ndarray, file: str, data: bytes) -> None:
-    """One version of a model called rf-onnx or rf-joblib."""
+def binary_body(rows: np.ndarray) -> bytes:
+    """Binary tensors both ways: a line of JSON, then the rows."""
+    tensor = {"name": "input", "shape": list(rows.shape), "datatype": "FP64"}
+    described = {**tensor, "parameters": {"binary_data_size": rows.nbytes}}
+    request = {"inputs": [described], "parameters": {"binary_data_output": True}}
+    return json.dumps(request).encode() + b"\n" + rows.tobytes()
+
+
+def publish(store: ModelStore, model: Any, golden: np.ndarray, file: str, data: bytes) -> None:
+    """One version of a model called bench-onnx or bench-joblib."""
     tolerance = Tolerance(relative=1e-6, absolute=1e-6)
-    name = f"rf-{FILES[file]}"
+    name = f"bench-{FILES[file]}"
     lineage = Lineage(
         dataset=DatasetLineage(
             name="bench", fingerprint="sha256:" + "0" * 64, rows=ROWS, columns=8, train_rows=ROWS, test_rows=0
@@ -102,22 +131,29 @@ def publish(store: ModelStore, model: RandomForestRegressor, golden: np.ndarray,
     store.publish(model=name, version=1, run_id="bench", write=write)
 
 
-def main(folder: Path) -> None:
-    """Writes everything, ``done`` last."""
-    features, target = rows_and_target()
-    model = RandomForestRegressor(n_estimators=100, random_state=0, n_jobs=2).fit(features, target)
-    model.n_jobs = None
+def write(folder: Path, model: Any, features: np.ndarray) -> None:
+    """All that the servers of one fitted model need."""
+    folder.mkdir(exist_ok=True)
     joblib.dump(model, folder / "model.joblib")
-    onnx = to_onnx(model)
-    (folder / "model.onnx").write_bytes(onnx)
-    store = ModelStore(root=folder / "store")
-    for file, data in {"model.onnx": onnx, "model.joblib": pickled_model.dump(model)}.items():
-        publish(store, model, features[:5], file, data)
+    stored = {"model.joblib": pickled_model.dump(model)}
+    with suppress(NotConvertible):
+        stored["model.onnx"] = to_onnx(model)
+        (folder / "model.onnx").write_bytes(stored["model.onnx"])
+    for file, data in stored.items():
+        publish(ModelStore(root=folder / "store"), model, features[:5], file, data)
     single = features[:REQUESTS, None]
     for name in ("input", "predict"):
         (folder / f"{name}-1.jsonl").write_text("\n".join(body(name, row) for row in single) + "\n")
         (folder / f"{name}-1000.jsonl").write_text(body(name, features[:LARGE]) + "\n")
+    (folder / "input-1000.bin").write_bytes(binary_body(np.ascontiguousarray(features[:LARGE])))
     (folder / "expected.json").write_text(json.dumps(model.predict(features[:LARGE]).tolist()))
+
+
+def main(folder: Path) -> None:
+    """Writes everything, ``done`` last."""
+    features, target = rows_and_target()
+    for name, estimator in estimators().items():
+        write(folder / name, estimator.fit(features, target), features)
     (folder / "done").touch()
 
 

@@ -1,6 +1,13 @@
--- Posts the bodies of a file, one per line, in turn; prints what was measured as one line of JSON.
+-- Posts the bodies of a file, one per line, in turn; of a .bin, all of it as one: a line of JSON and binary tensors. Prints what was measured as one line of JSON.
 local requests, count, turn = {}, 0, 0
 function init(arguments)
+  if arguments[1]:match("%.bin$") then
+    local body = io.open(arguments[1], "rb"):read("*a")
+    local length = tostring(body:find("\n", 1, true))
+    local headers = {["Content-Type"] = "application/octet-stream", ["Inference-Header-Content-Length"] = length}
+    count, requests[1] = 1, wrk.format("POST", nil, headers, body)
+    return
+  end
   for line in io.lines(arguments[1]) do
     count = count + 1
     requests[count] = wrk.format("POST", nil, {["Content-Type"] = "application/json"}, line)

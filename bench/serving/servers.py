@@ -1,4 +1,4 @@
-"""The servers that are compared, and how each is started. Every one listens on loopback and serves the same model."""
+"""The servers that are compared, and how each is started. Every one listens on loopback."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +12,12 @@ class Server:
 
     command: list[str]
     port: int
-    model: str = "rf"
+    model: str = "bench"
     tensor: str = "predict"
     tolerance: float | None = 0.0
     """Largest difference to scikit-learn's own predictions; None: it predicts nothing."""
+    binary: bool = False
+    """Whether it takes and gives binary tensors."""
     environment: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -30,12 +32,12 @@ class Server:
 def mlserver_folder(work: Path) -> Path:
     """Its settings, in a folder of their own."""
     folder = work / "mlserver"
-    (folder / "rf").mkdir(parents=True, exist_ok=True)
+    (folder / "bench").mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").write_text(
         '{"host": "127.0.0.1", "http_port": 18081, "grpc_port": 18082, "metrics_port": 18083, "debug": false}'
     )
-    (folder / "rf" / "model-settings.json").write_text(
-        '{"name": "rf", "implementation": "mlserver_sklearn.SKLearnModel", "parameters": {"uri": "%s"}}'
+    (folder / "bench" / "model-settings.json").write_text(
+        '{"name": "bench", "implementation": "mlserver_sklearn.SKLearnModel", "parameters": {"uri": "%s"}}'
         % (work / "model.joblib")
     )
     return folder
@@ -46,13 +48,14 @@ def servers(work: Path, environments: Path, aurora: Path) -> dict[str, Server]:
     joblib = str(work / "model.joblib")
 
     def of_aurora(model_format: str, port: int, tolerance: float) -> Server:
-        name = f"rf-{model_format}"
+        name = f"bench-{model_format}"
         flags = ["--store", str(work / "store"), "--model", name, "--host", "127.0.0.1", "--port", str(port)]
         return Server(
             command=[str(aurora), "-m", "aurora_runtime.inference", *flags, "--metrics-port", "0"],
             port=port,
             model=name,
             tensor="input",
+            binary=True,
             tolerance=tolerance,
         )
 
@@ -79,7 +82,7 @@ def servers(work: Path, environments: Path, aurora: Path) -> dict[str, Server]:
         ),
         "bentoml": Server(
             command=[
-                *(str(environments / "bentoml/bin/bentoml"), "serve", "service:Forest", "--working-dir", str(PEERS)),
+                *(str(environments / "bentoml/bin/bentoml"), "serve", "service:Served", "--working-dir", str(PEERS)),
                 *("--host", "127.0.0.1", "--port", "18101"),
             ],
             port=18101,

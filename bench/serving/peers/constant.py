@@ -6,7 +6,7 @@ import sys
 from aiohttp import web
 
 OUTPUT = {"name": "predict", "shape": [1], "datatype": "FP64", "data": [1.0]}
-ANSWER = json.dumps({"model_name": "rf", "id": "", "outputs": [OUTPUT]}).encode()
+ANSWER = json.dumps({"model_name": "bench", "id": "", "outputs": [OUTPUT]}).encode()
 
 
 async def infer(request: web.Request) -> web.Response:
@@ -15,5 +15,5 @@ async def infer(request: web.Request) -> web.Response:
 
 
 app = web.Application()
-app.router.add_post("/v2/models/rf/infer", infer)
+app.router.add_post("/v2/models/bench/infer", infer)
 web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None)

@@ -20,7 +20,7 @@ def _on_loopback(self: uvicorn.Config, *arguments: Any, **options: Any) -> None:
 uvicorn.Config.__init__ = _on_loopback  # type: ignore[method-assign]
 
 
-class Forest(Model):  # type: ignore[misc]
+class Served(Model):  # type: ignore[misc]
     def __init__(self, name: str, path: str) -> None:
         super().__init__(name)
         self.path = path
@@ -37,9 +37,9 @@ class Forest(Model):  # type: ignore[misc]
 parser = argparse.ArgumentParser(parents=[model_server.parser])
 parser.add_argument("--model_file")
 if __name__ == "__main__":
-    forest = Forest("rf", parser.parse_known_args()[0].model_file)
-    forest.load()
+    served = Served("bench", parser.parse_known_args()[0].model_file)
+    served.load()
     server = ModelServer(enable_grpc=False)
     for noisy in ("uvicorn.access", "kserve.trace"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    server.start([forest])
+    server.start([served])

@@ -16,13 +16,13 @@ class Tensor(BaseModel):
 
 
 @bentoml.service(workers=1, logging={"access": {"enabled": False}})
-class Forest:
+class Served:
     def __init__(self) -> None:
         self.model = joblib.load(os.environ["MODEL_FILE"])
 
-    @bentoml.api(route="/v2/models/rf/infer")
+    @bentoml.api(route="/v2/models/bench/infer")
     def infer(self, inputs: list[Tensor], id: str = "") -> dict:  # noqa: A002  as the protocol calls it
         rows = np.asarray(inputs[0].data, np.float64).reshape(inputs[0].shape)
         predicted = self.model.predict(rows)
         output = {"name": "predict", "shape": [len(predicted)], "datatype": "FP64", "data": predicted.tolist()}
-        return {"model_name": "rf", "id": id, "outputs": [output]}
+        return {"model_name": "bench", "id": id, "outputs": [output]}

@@ -18,9 +18,9 @@ async def infer(request: web.Request) -> web.Response:
     rows = np.asarray(tensor["data"], np.float64).reshape(tensor["shape"])
     predicted = session.run(None, {name: rows})[0].ravel().tolist()
     output = {"name": "predict", "shape": [len(predicted)], "datatype": "FP64", "data": predicted}
-    return web.json_response({"model_name": "rf", "id": "", "outputs": [output]})
+    return web.json_response({"model_name": "bench", "id": "", "outputs": [output]})
 
 
 app = web.Application()
-app.router.add_post("/v2/models/rf/infer", infer)
+app.router.add_post("/v2/models/bench/infer", infer)
 web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None)
