@@ -29,7 +29,7 @@ class Aliases:
     """Name → what is wrong with its pin; by name."""
 
     @classmethod
-    def of(cls, pins: Mapping[str, int], states: Mapping[int, str | None]) -> "Aliases":
+    def of(cls, pins: Mapping[str, int], states: Mapping[int, str]) -> "Aliases":
         ordered = sorted(pins.items())
         standing = {name: number for name, number in ordered if states.get(number) == VersionState.READY}
         unresolved = {name: _trouble(number, states) for name, number in ordered if name not in standing}
@@ -51,10 +51,9 @@ class Aliases:
         )
 
 
-def _trouble(number: int, states: Mapping[int, str | None]) -> str:
-    if number not in states:
-        return f"there is no version {number}"
-    return f"version {number} is {states[number] or VersionState.RESERVED}"
+def _trouble(number: int, states: Mapping[int, str]) -> str:
+    state = states.get(number)
+    return f"there is no version {number}" if state is None else f"version {number} is {state}"
 
 
 def have_moved(model: MLModel, aliases: Aliases) -> bool:

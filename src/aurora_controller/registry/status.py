@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aurora_controller.api.reading import Unreadable
 from aurora_controller.api.v1alpha1.mlmodel import CHAMPION, Alias, MLModel, MLModelStatus, ServedBy
-from aurora_controller.api.v1alpha1.mlmodelversion import VersionState
+from aurora_controller.api.v1alpha1.mlmodelversion import VersionState, version_name
 from aurora_controller.api.v1alpha1.readings import VersionStatusReading
 from aurora_controller.kube.conditions import carried_over, conditions_of, set_condition
 from aurora_controller.kube.meta import Manifest
@@ -20,7 +20,10 @@ NO_READY_VERSION: Final = "NoReadyVersion"
 
 def aliases_of(observed: Observation) -> Aliases:
     pins = {} if observed.model is None else observed.model.content.spec.aliases
-    return Aliases.of(pins, {version.number: version.status.state for version in observed.versions})
+    states = {version.number: version.status.state or VersionState.RESERVED for version in observed.versions}
+    unreadable = {one.name for one in observed.unreadable}
+    pinned_unreadable = {number for number in pins.values() if version_name(observed.key.name, number) in unreadable}
+    return Aliases.of(pins, states | dict.fromkeys(pinned_unreadable, "unreadable"))
 
 
 def model_status(observed: Observation, present: Model, now: datetime) -> dict[str, Any]:

@@ -47,6 +47,7 @@ async def test_a_model_names_a_version_that_cannot_be_read_and_counts_the_others
     assert namespace.model()["aliases"] == [{"name": "champion", "version": 1}]
     assert resolved is not None
     assert resolved["status"] == "False"
+    assert "alias next: version 2 is unreadable" in resolved["message"]
     namespace.remove(ML_MODEL_VERSION, f"{MODEL}-v2")
     namespace.add(a_ready_version(2))
     await namespace.reconcile()
