@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 from time import monotonic
 from typing import Any
 
@@ -168,6 +168,21 @@ class Cluster:
         return self.wait_for(
             namespace, kind, name, holds, seconds=seconds, until=f"{condition}={status} {reason or ''}".strip()
         )
+
+    def wait_logged(self, namespace: str, pod: str, holds: Callable[[Manifest], bool], *, seconds: float) -> None:
+        """Returns when a line of the pod's log, from its start on, is such a one."""
+        command = [self.kubectl_path, "--kubeconfig", self.kubeconfig, "logs", "-n", namespace, pod, "--follow"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            overdue = Timer(seconds, process.kill)
+            overdue.start()
+            assert process.stdout is not None
+            try:
+                # What is no JSON comes from native libraries.
+                found = any(line.startswith("{") and holds(json.loads(line)) for line in process.stdout)
+            finally:
+                overdue.cancel()
+                process.kill()
+        assert found, f"pod {namespace}/{pod}: not logged within {seconds:.0f} s"
 
     def wait_gone(self, namespace: str, kind: str, name: str, *, seconds: float) -> None:
         self.kubectl("wait", "-n", namespace, f"{kind}/{name}", "--for=delete", f"--timeout={seconds:.0f}s")

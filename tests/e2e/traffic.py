@@ -58,9 +58,11 @@ def body_for(rows: Sequence[Sequence[float]]) -> bytes:
     return json.dumps({"inputs": [tensor]}).encode()
 
 
-async def _post(session: aiohttp.ClientSession, endpoint: Endpoint, body: bytes) -> Answer:
+async def _answer(
+    session: aiohttp.ClientSession, method: str, url: str, headers: Mapping[str, str] | None, body: bytes | None = None
+) -> Answer:
     try:
-        async with session.post(endpoint.url, data=body, headers=endpoint.headers) as response:
+        async with session.request(method, url, data=body, headers=headers) as response:
             text = await response.text()
             try:
                 return Answer(status=response.status, body=json.loads(text))
@@ -68,6 +70,10 @@ async def _post(session: aiohttp.ClientSession, endpoint: Endpoint, body: bytes)
                 return Answer(status=response.status, body={}, error=text[:200])
     except (aiohttp.ClientError, TimeoutError) as error:
         return Answer(status=0, body={}, error=repr(error))
+
+
+async def _post(session: aiohttp.ClientSession, endpoint: Endpoint, body: bytes) -> Answer:
+    return await _answer(session, "POST", endpoint.url, endpoint.headers, body)
 
 
 def ask(endpoint: Endpoint, rows: Sequence[Sequence[float]]) -> Answer:
@@ -80,15 +86,12 @@ def ask(endpoint: Endpoint, rows: Sequence[Sequence[float]]) -> Answer:
     return asyncio.run(once())
 
 
-def get(base_url: str, path: str, headers: Mapping[str, str] | None = None) -> int:
-    """Status of a GET."""
+def get(base_url: str, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """One GET."""
 
-    async def once() -> int:
-        async with (
-            aiohttp.ClientSession(timeout=REQUEST_TIMEOUT) as session,
-            session.get(base_url + path, headers=headers) as response,
-        ):
-            return response.status
+    async def once() -> Answer:
+        async with aiohttp.ClientSession(timeout=REQUEST_TIMEOUT) as session:
+            return await _answer(session, "GET", base_url + path, headers)
 
     return asyncio.run(once())
 
