@@ -3,6 +3,7 @@
 import itertools
 import os
 import time
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -14,14 +15,13 @@ from aurora_runtime.contract import COUNTERS_PATH, METRICS_PORT, ServingCounters
 class PodServers:
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
-        # Another run on this machine has other addresses.
+        # Another run on this machine has other addresses, or nearly always.
         self._network = f"127.{1 + os.getpid() % 250}"
         self._running: dict[str, web.ServerRunner] = {}
 
     async def start(self, pod: Manifest) -> str:
         """Its address."""
-        number, marks = next(self._numbers), labels_of(pod)
-        address = f"{self._network}.{number // 250 % 250}.{1 + number % 250}"
+        marks = labels_of(pod)
         counters = ServingCounters(
             model=marks[labels.MODEL],
             version=int(marks[labels.VERSION]),
@@ -37,9 +37,13 @@ class PodServers:
 
         runner = web.ServerRunner(web.Server(answer, access_log=None), shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, address, METRICS_PORT).start()
         self._running[uid_of(pod)] = runner
-        return address
+        while True:
+            number = next(self._numbers)
+            address = f"{self._network}.{number // 250 % 250}.{1 + number % 250}"
+            with suppress(OSError):
+                await web.TCPSite(runner, address, METRICS_PORT).start()
+                return address
 
     async def keep(self, uids: set[str]) -> None:
         """Stops those of all other pods."""
