@@ -171,8 +171,7 @@ class Executor:
         self._never_covered.pop(uid, None)
         try:
             remains = await self._client.delete(write.kind, key, uid=uid, propagation=write.propagation)
-        except (NotFound, Conflict):
-            # Gone, or gone and followed by another of the same name.
+        except NotFound:
             remains = None
         if remains is None:
             self._writes.deleted(request, write.kind, key, uid)

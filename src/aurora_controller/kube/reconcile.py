@@ -41,7 +41,7 @@ class Apply:
 
 @dataclass(frozen=True, kw_only=True)
 class Delete:
-    """Deletes exactly this object (uid precondition); already gone is success."""
+    """Deletes exactly this object (uid precondition); already gone is success, another one is an old observation."""
 
     existing: Manifest
     kind: Kind

@@ -43,7 +43,7 @@ async def test_a_deletion_names_the_uid_it_means(world: Executing) -> None:
     world.cluster.remove(SERVICE, "wheel")
     world.cluster.add(world.intent(SERVICE))
 
-    assert await world.execute(Delete(existing=old, kind=SERVICE)) is Outcome.COMPLETED
+    assert await world.execute(Delete(existing=old, kind=SERVICE)) is Outcome.OUTDATED
     assert world.cluster.names(SERVICE) == ["wheel"]
 
 
