@@ -160,8 +160,9 @@ class Proxy:
             return web.Response(status=401)
         rule = door.rules.decide(call) or self.rules.decide(call)
         action = rule.action if rule is not None else None
-        url, words = self._plane.url + request.path_qs, action if isinstance(action, Reword) else Reword()
-        url, body = words.url(url), words.body(body)
+        words = action if isinstance(action, Reword) else Reword()
+        rewrite = action.url if isinstance(action, Edit) else words.url
+        url, body = rewrite(self._plane.url + request.path_qs), words.body(body)
         write = self._note(door, request, call, body) if call.is_write else None
         try:
             answer = await self._before(door, request, rule)

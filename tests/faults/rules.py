@@ -119,13 +119,6 @@ def status(code: int, reason: str) -> Mapping[str, Any]:
 Lines: TypeAlias = AsyncIterator[bytes]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Edit:
-    """Rewrites the lines of a watch while they pass; each ends with its newline unless the edit means it not to."""
-
-    lines: Callable[[Lines], Lines]
-
-
 class Break(Exception):
     """Raised by an edit: the connection is reset here, in the middle of the body, after a part of a chunk."""
 
@@ -139,6 +132,14 @@ _Text = TypeVar("_Text", str, bytes)
 
 def as_it_is(text: _Text) -> _Text:
     return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit:
+    """Rewrites the lines of a watch while they pass; each ends with its newline unless the edit means it not to."""
+
+    lines: Callable[[Lines], Lines]
+    url: Callable[[str], str] = as_it_is
 
 
 @dataclass(frozen=True, kw_only=True)

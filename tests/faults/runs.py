@@ -138,7 +138,7 @@ async def beside(
     cases: Iterable[str],
     begin: Callable[[str], Awaitable[Violations]],
     *,
-    at_once: int = AT_ONCE,
+    at_once: int = AT_ONCE // 2,
 ) -> AsyncIterator[Tasks]:
     """A task for each case that a test was selected for: they wait more than they work, so they do it together."""
     slots = asyncio.Semaphore(at_once)

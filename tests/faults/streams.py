@@ -6,14 +6,18 @@ Each ``Edit`` keeps the order of lines and lets them pass as they come, except w
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import orjson
 
+from aurora_controller.kube.client import ListResult
 from aurora_controller.kube.reflector import INITIAL_EVENTS_END
 from tests.faults.rules import Break, Edit, Lines, status
 
 Event: TypeAlias = dict[str, Any]
+_END: Final = b""
 PADDING_BYTES: Final = 5 * 1024 * 1024
 
 
@@ -93,6 +97,113 @@ def then_silence(count: int) -> Edit:
             left -= 1
 
     return Edit(lines=edited)
+
+
+# ---- when
+
+
+def late(seconds: float) -> Edit:
+    """Every line comes so much later than it was sent."""
+
+    async def edited(lines: Lines) -> AsyncIterator[bytes]:
+        async with _read_ahead(lines) as queue:
+            while True:
+                sent, line = await queue.get()
+                if line == _END:
+                    return
+                await asyncio.sleep(max(0.0, sent + seconds - time.monotonic()))
+                yield line
+
+    return Edit(lines=edited)
+
+
+class Gate:
+    """Lines pass, or are held back until ``release``: then the last of each object alone, or an end by 410."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+        self._is_expired = False
+
+    def hold(self) -> None:
+        self._open.clear()
+
+    def release(self, *, is_expired: bool) -> None:
+        self._is_expired = is_expired
+        self._open.set()
+
+    @property
+    def edit(self) -> Edit:
+        return Edit(lines=self._edited)
+
+    async def _edited(self, lines: Lines) -> AsyncIterator[bytes]:
+        async with _read_ahead(lines) as queue:
+            while True:
+                _, line = await queue.get()
+                if self._open.is_set():
+                    if line == _END:
+                        return
+                    yield line
+                    continue
+                await self._open.wait()
+                if self._is_expired:
+                    yield line_of({"type": "ERROR", "object": status(410, "Expired")})
+                    return
+                held = [line, *(queue.get_nowait()[1] for _ in range(queue.qsize()))]
+                for last in {_name_of(one): one for one in held}.values():
+                    if last == _END:
+                        return
+                    yield last
+
+
+def _name_of(line: bytes) -> str:
+    return str(orjson.loads(line)["object"]["metadata"].get("name", "")) if line != _END else ""
+
+
+@asynccontextmanager
+async def _read_ahead(lines: Lines) -> AsyncIterator["asyncio.Queue[tuple[float, bytes]]"]:
+    """Lines with the time at which they came, the last of them empty."""
+    queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+
+    async def read() -> None:
+        try:
+            async for line in lines:
+                queue.put_nowait((time.monotonic(), line))
+        finally:
+            queue.put_nowait((time.monotonic(), _END))
+
+    reading = asyncio.create_task(read())
+    try:
+        yield queue
+    finally:
+        reading.cancel()
+        await asyncio.wait([reading])
+
+
+def replay(state: ListResult, until: asyncio.Event) -> Edit:
+    """An old first state, and nothing after it before ``until`` is set."""
+
+    async def edited(lines: Lines) -> AsyncIterator[bytes]:
+        for obj in state.items:
+            yield line_of({"type": "ADDED", "object": obj})
+        kind = {key: state.items[0][key] for key in ("apiVersion", "kind")} if state.items else {}
+        metadata = {"resourceVersion": state.resource_version, "annotations": {INITIAL_EVENTS_END: "true"}}
+        yield line_of({"type": "BOOKMARK", "object": {**kind, "metadata": metadata}})
+        await until.wait()
+        async for line in lines:
+            yield line
+
+    return Edit(lines=edited, url=lambda url: _resumed(url, state.resource_version))
+
+
+def _resumed(url: str, version: str) -> str:
+    """The watch that follows a state, in place of one that brings it."""
+    parts = urlsplit(url)
+    query = {key: value for key, value in parse_qsl(parts.query) if key not in _OF_A_STATE}
+    return parts._replace(query=urlencode({**query, "resourceVersion": version})).geturl()
+
+
+_OF_A_STATE: Final = frozenset({"sendInitialEvents", "resourceVersionMatch", "resourceVersion"})
 
 
 # ---- lines
