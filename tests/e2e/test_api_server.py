@@ -4,7 +4,10 @@ import asyncio
 import base64
 import json
 import ssl
+import subprocess
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -17,6 +20,7 @@ from aurora_controller.kube.list_watch import ListWatch
 from aurora_controller.kube.meta import LEASE, Manifest
 from aurora_controller.kube.rest import RestClient
 from tests.e2e.cluster import CONTROLLER_NAMESPACE, Cluster
+from tests.e2e.stories import NAMESPACES
 from tests.shared.api_server_conformance import ApiServerConformance
 from tests.shared.api_under_test import CONFIG_MAP, PROBE, PROBE_CRD, Api
 
@@ -26,29 +30,45 @@ HOLD = "conformance.aurora.io/hold"
 
 
 @pytest.fixture(scope="module")
-def probes() -> Iterator[None]:
+def probes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The CRD of the conformance set, established, and a namespace for its objects."""
     cluster = Cluster.from_environment()
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(PROBE_CRD))
     crd = f"crd/{PROBE_CRD['metadata']['name']}"
     cluster.kubectl("wait", "--for=condition=Established", crd, "--timeout=30s")
-    for namespace in (NAMESPACE, ENDING):
-        cluster.create_namespace(namespace)
-    held = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "finalizers": [HOLD]}}
-    cluster.apply(ENDING, held)
-    cluster.kubectl("delete", f"namespace/{ENDING}", "--wait=false")
-    forget_history(cluster)
+    cluster.create_namespace(NAMESPACE)
+    begin_to_end(cluster)
+    forget_history(cluster, tmp_path_factory.mktemp("etcd"))
     yield
     cluster.patch(ENDING, "configmap", "held", {"metadata": {"finalizers": None}})
     cluster.kubectl("delete", crd, f"namespace/{NAMESPACE}", "--wait=false")
 
 
-def forget_history(cluster: Cluster) -> None:
+def begin_to_end(cluster: Cluster) -> None:
+    """A namespace that cannot be gone while it holds an object; perhaps a killed run has left it."""
+    if cluster.get("", "namespace", ENDING) is None:
+        cluster.kubectl("create", "namespace", ENDING)
+        held = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "finalizers": [HOLD]}}
+        cluster.apply(ENDING, held)
+    cluster.kubectl("delete", "namespace", ENDING, "--wait=false")
+
+
+def forget_history(cluster: Cluster, folder: Path) -> None:
     """Compacts etcd, as the server does every five minutes: nothing of before can be listed any more."""
     version = json.loads(cluster.kubectl("get", "--raw", "/api/v1/namespaces?limit=1"))["metadata"]["resourceVersion"]
-    keys = "/etc/kubernetes/pki/etcd"
-    etcdctl = f"etcdctl --cacert={keys}/ca.crt --cert={keys}/server.crt --key={keys}/server.key".split()
-    cluster.kubectl("exec", "-n", "kube-system", f"etcd-{cluster.node}", "--", *etcdctl, "compact", version)
+    for name in ("ca.crt", "server.crt", "server.key"):
+        (folder / name).write_text(docker("exec", cluster.node, "cat", f"/etc/kubernetes/pki/etcd/{name}"))
+    trust = ssl.create_default_context(cafile=folder / "ca.crt")
+    trust.load_cert_chain(folder / "server.crt", folder / "server.key")
+    address = docker("inspect", "--format={{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", cluster.node)
+    request = Request(
+        f"https://{address.strip()}:2379/v3/kv/compaction", data=json.dumps({"revision": version}).encode()
+    )
+    urlopen(request, context=trust, timeout=30).close()
+
+
+def docker(*args: str) -> str:
+    return subprocess.run(["docker", *args], check=True, capture_output=True, text=True, timeout=30).stdout
 
 
 @pytest.fixture
@@ -148,5 +168,5 @@ async def test_renewals_of_the_lease_go_before_other_requests_of_the_controller(
     for answer in (read, renewed):
         assert answer.headers["X-Kubernetes-PF-FlowSchema-UID"] == schema
         assert answer.headers["X-Kubernetes-PF-PriorityLevel-UID"] == level
-    other = await as_controller.request("GET", ML_MODEL.path(), params={"limit": "1"})
+    other = await as_controller.request("GET", ML_MODEL.path(NAMESPACES[0]), params={"limit": "1"})
     assert other.headers["X-Kubernetes-PF-PriorityLevel-UID"] != level
