@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, Self
+from functools import partial
+from typing import Any, Protocol, Self
 
 import pytest
 
@@ -27,6 +28,16 @@ OpenStage = Callable[[str], Awaitable[Stage]]
 Tasks = Mapping[str, "asyncio.Task[Violations]"]
 Learn = Callable[[Scenario], Awaitable["Reference"]]
 Meddle = Callable[[Stage, Door], Coroutine[Any, Any, Violations]]
+
+
+class Worker(Protocol):
+    """A controller at work."""
+
+    async def kill(self) -> None: ...
+
+
+Employ = Callable[..., AbstractAsyncContextManager[Worker]]
+"""Puts a controller behind a door, for a namespace."""
 
 
 @dataclass(kw_only=True)
@@ -74,6 +85,7 @@ async def run(
     standing: Sequence[Rule] = (),
     reference: Reference | None = None,
     meanwhile: Meddle | None = None,
+    employ: Employ = controller,
     **settings: Any,
 ) -> Run:
     """``rules`` hold from the first step of the story on, ``standing`` ones before the controller's first request.
@@ -83,7 +95,7 @@ async def run(
     """
     stage = await open_stage(scenario.name)
     async with AsyncExitStack() as stack:
-        crew = await stack.enter_async_context(Crew(proxy, stage, settings))
+        crew = await stack.enter_async_context(Crew(proxy, stage, partial(employ, **settings)))
         await crew.hire(standing)
         await scenario.prepare(stage)
         await rest(proxy, stage)
@@ -107,6 +119,9 @@ async def run(
             meddling.cancel()
             await asyncio.wait([follow, meddling])
         writes = [write for write in proxy.writes[start:] if write.call.namespace == stage.namespace]
+        if any(write.call.resource == "leases" for write in writes):
+            ever = [write for write in proxy.writes if write.call.namespace == stage.namespace]
+            violations += oracles.i5_only_the_holder_writes(ever)
         told = [
             seen
             for seen in stage.mirror.history[told_before:]
@@ -159,8 +174,8 @@ async def beside(
 class Crew:
     """One controller after the other, in one namespace."""
 
-    def __init__(self, proxy: Proxy, stage: Stage, settings: dict[str, Any]) -> None:
-        self._proxy, self._stage, self._settings = proxy, stage, settings
+    def __init__(self, proxy: Proxy, stage: Stage, employ: Employ) -> None:
+        self._proxy, self._stage, self._employ = proxy, stage, employ
         self._stack = AsyncExitStack()
         self.doors: list[Door] = []
 
@@ -179,9 +194,7 @@ class Crew:
         self.doors.append(await self._stack.enter_async_context(self._proxy.door(name)))
         for rule in rules:
             self.door.rules.add(rule)
-        self.running = await self._stack.enter_async_context(
-            controller(self.door, self._stage.namespace, **self._settings)
-        )
+        self.running = await self._stack.enter_async_context(self._employ(self.door, self._stage.namespace))
 
     async def replace_the_killed(self) -> None:
         while True:
@@ -226,15 +239,23 @@ class Case:
     rules: Sequence[Rule]
 
 
-async def compare(reference: Reference, cases: Sequence[Case], proxy: Proxy, open_stage: OpenStage) -> None:
+async def compare(
+    reference: Reference,
+    cases: Sequence[Case],
+    proxy: Proxy,
+    open_stage: OpenStage,
+    *,
+    at_once: int = AT_ONCE,
+    **settings: Any,
+) -> None:
     """Runs every case and fails with what differs. Most of the faults must have found what they were meant for."""
-    slots, met = asyncio.Semaphore(AT_ONCE), 0
+    slots, met = asyncio.Semaphore(at_once), 0
     wrong: list[str] = []
 
     async def one(case: Case) -> None:
         nonlocal met
         async with slots:
-            result = await run(reference.scenario, proxy, open_stage, rules=case.rules, reference=reference)
+            result = await run(reference.scenario, proxy, open_stage, rules=case.rules, reference=reference, **settings)
         met += bool(result.fired)
         differences = reference.differences(result)
         if differences:

@@ -31,7 +31,8 @@ from tests.unit.builders import a_digest, a_ready_version
 MODEL: Final = "housing"
 NAME: Final = "serve"
 TRAINING: Final = "train"
-PATIENCE_SECONDS: Final = 30.0
+PATIENCE_SECONDS: Final = 75.0
+"""What a promotion replaces may take a minute to leave, when its pods are not heard to have become quiet."""
 _numbers = itertools.count(1)
 
 

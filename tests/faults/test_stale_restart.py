@@ -7,6 +7,7 @@ follow. A decision on what was may be tried, and must be refused by what it name
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 import pytest
@@ -18,6 +19,7 @@ from aurora_controller.kube.meta import PERSISTENT_VOLUME_CLAIM, SECRET
 from tests.faults import oracles
 from tests.faults.clocks import FastClock
 from tests.faults.control_plane import ControlPlane
+from tests.faults.controllers import controller
 from tests.faults.mirror import MIRRORED, OURS
 from tests.faults.oracles import Violations
 from tests.faults.proxy import Proxy
@@ -55,7 +57,7 @@ async def restart_in_the_past(
 ) -> Violations:
     stage, clock = await open_stage(scenario.name), FastClock()
     async with AsyncExitStack() as stack:
-        crew = await stack.enter_async_context(Crew(proxy, stage, {"clock": clock}))
+        crew = await stack.enter_async_context(Crew(proxy, stage, partial(controller, clock=clock)))
         await crew.hire()
         await scenario.prepare(stage)
         await rest(proxy, stage)
