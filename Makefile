@@ -26,7 +26,7 @@ purge: ## Remove every cluster, image and program that any target made
 
 ##@ Check
 .PHONY: test check lint fmt typecheck test-unit test-e2e
-test: ## Everything: lint, types, unit tests, end-to-end tests on kind
+test: ## Everything: lint, types, unit tests, fault tests, end-to-end tests on kind
 	@hack/test.sh
 check: lint typecheck test-unit ## What needs no cluster
 lint: setup ## Style, import rules, shell scripts
@@ -45,7 +45,7 @@ test-e2e: images cluster-test ## End-to-end tests on the kind cluster aurora-tes
 	@AURORA_CLUSTER=$(TEST_CLUSTER) $(VENV)/pytest tests/e2e -v
 
 .PHONY: test-faults
-test-faults: setup ## The controller against a real API server through a fault proxy (not yet a part of test)
+test-faults: setup ## The controller against a real API server through a fault proxy (AURORA_FAULT_SEED repeats a run)
 	@hack/cluster/binaries.sh kubernetes
 	@$(VENV)/pytest tests/faults -v
 

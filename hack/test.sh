@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that must hold: lint, types and unit tests beside the building of images and cluster, then the tests on kind.
+# Everything that must hold: lint, types, unit and fault tests beside the building of images and cluster, then the tests on kind.
 # The last line is pytest's own.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -18,6 +18,8 @@ cluster=$!
 trap 'kill -- "-$cluster" 2>/dev/null || true' EXIT
 
 make lint typecheck test-unit
+step "fault tests, $SECONDS s after the begin"
+make test-faults
 
 if kill -0 "$cluster" 2>/dev/null; then step "waiting for images and cluster; so far, and from here on:"; fi
 tail --pid="$cluster" --lines=+1 --follow --sleep-interval=1 "$log" &
