@@ -1,37 +1,76 @@
-"""T1: the controller dies before, in and after every write of every scenario, and its successor ends the same.
+"""T1 and T2: every write of every scenario goes wrong once, and the story ends the same with nothing done twice.
 
-A learning run numbers the writes. Controllers run inside this process here; ``controllers.py`` says why that is the
-same to the cluster, and ``test_kills.py`` kills the program itself.
+A learning run numbers the writes. Either the controller dies before, in or after one of them and another follows it,
+or it lives on without having heard what became of the write. Controllers run inside this process here;
+``controllers.py`` says why that is the same to the cluster, and ``test_kills.py`` kills the program itself.
+The runs of all scenarios are beside each other, on a clock by which backoffs and pauses are short.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 import pytest
+import pytest_asyncio
 
-from tests.faults.proxy import Proxy
+from tests.faults.clocks import FastClock
+from tests.faults.control_plane import ControlPlane
+from tests.faults.oracles import Violations
+from tests.faults.proxy import Proxy, Write
 from tests.faults.rules import Action, Delay, LoseAnswer, Refuse, Rule
-from tests.faults.runs import Case, OpenStage, compare, learn
-from tests.faults.scenarios import SCENARIOS, Scenario
+from tests.faults.runs import AT_ONCE, Case, Learn, OpenStage, Tasks, beside, compare
+from tests.faults.scenarios import SCENARIOS
 
-POINTS: Final[Mapping[str, Action]] = {
-    "before it is sent": Refuse(),
-    "performed, the answer lost": LoseAnswer(),
-    "after its answer": Delay(seconds=0),
+BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}
+CRASHES: Final[Mapping[str, Action]] = {
+    "killed before it is sent": Refuse(),
+    "killed, performed and its answer lost": LoseAnswer(),
+    "killed after its answer": Delay(seconds=0),
 }
+CRASH: Final = "crash"
+LOST_ANSWER: Final = "lost answer"
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.name)
-async def test_a_controller_killed_at_any_write_ends_at_the_same_state(
-    scenario: Scenario, proxy: Proxy, open_stage: OpenStage
-) -> None:
-    reference = await learn(scenario, proxy, open_stage)
-    cases = [
+def cases_of(fault: str, steps: Sequence[Write]) -> Sequence[Case]:
+    """At every write."""
+    kills = fault == CRASH
+    actions = CRASHES if kills else {"its answer lost": LoseAnswer()}
+    return [
         Case(
-            name=f"write {number} ({write.call}), {point}",
-            rules=[Rule(action=action, steps_only=True, nth=number, kills=True)],
+            name=f"write {number} ({write.call}), {what}",
+            rules=[Rule(action=action, steps_only=True, nth=number, kills=kills)],
         )
-        for number, write in enumerate(reference.steps, start=1)
-        for point, action in POINTS.items()
+        for number, write in enumerate(steps, start=1)
+        for what, action in actions.items()
     ]
-    await compare(reference, cases, proxy, open_stage)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def compared(
+    request: pytest.FixtureRequest, plane: ControlPlane, open_stage: OpenStage, learned: Learn
+) -> AsyncIterator[Tasks]:
+    slots = asyncio.Semaphore(AT_ONCE)
+    async with Proxy(plane) as proxy:
+
+        async def compared(case: str) -> Violations:
+            name, _, fault = case.partition(": ")
+            reference = await learned(BY_NAME[name])
+            cases = cases_of(fault, reference.steps)
+            return await compare(reference, cases, proxy, open_stage, slots=slots, clock=FastClock(5))
+
+        async for tasks in beside(request, [*named(CRASH), *named(LOST_ANSWER)], compared, at_once=len(BY_NAME)):
+            yield tasks
+
+
+def named(fault: str) -> Sequence[str]:
+    return [f"{name}: {fault}" for name in BY_NAME]
+
+
+@pytest.mark.parametrize("case", named(LOST_ANSWER))
+async def test_a_lost_answer_makes_nothing_twice(case: str, compared: Tasks) -> None:
+    assert await compared[case] == []
+
+
+@pytest.mark.parametrize("case", named(CRASH))
+async def test_a_controller_killed_at_any_write_ends_at_the_same_state(case: str, compared: Tasks) -> None:
+    assert await compared[case] == []

@@ -9,19 +9,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from tests.faults.controllers import ControllerProcess
 from tests.faults.proxy import Door, Proxy
 from tests.faults.rules import Action, Delay, LoseAnswer, Refuse, Rule
-from tests.faults.runs import Case, OpenStage, compare, learn
+from tests.faults.runs import Case, Learn, OpenStage, compare
 from tests.faults.scenarios import ROLLOUT, SCENARIOS, Scenario
 
 POINTS: Final[tuple[Action, ...]] = (Refuse(), LoseAnswer(), Delay(seconds=0))
 KILLS: Final = {"training": 3, "rollout": 7}
-LEASE: Final = {"lease_seconds": 3.0, "renew_deadline_seconds": 2.0, "retry_seconds": 0.5}
+LEASE: Final[dict[str, Any]] = {"lease_seconds": 3.0, "renew_deadline_seconds": 2.0, "retry_seconds": 0.5}
 LONGER_THAN_ANY_TEST: Final = 600.0
 AT_ONCE: Final = 4
 """Each has its processes, and a start of one is a second of CPU."""
@@ -57,9 +57,15 @@ async def program(door: Door, namespace: str, *, folder: Path) -> AsyncIterator[
 
 @pytest.mark.parametrize("scenario", [SCENARIOS[0], ROLLOUT], ids=lambda one: one.name)
 async def test_a_killed_program_is_followed_by_one_that_ends_at_the_same_state(
-    scenario: Scenario, proxy: Proxy, open_stage: OpenStage, dice: random.Random, tmp_path: Path
+    scenario: Scenario,
+    *,
+    proxy: Proxy,
+    open_stage: OpenStage,
+    learned: Learn,
+    dice: random.Random,
+    tmp_path: Path,
 ) -> None:
-    reference = await learn(scenario, proxy, open_stage)
+    reference = await learned(scenario)
     numbers = sorted(dice.sample(range(1, len(reference.steps) + 1), KILLS[scenario.name]))
     cases = [
         Case(
@@ -68,4 +74,5 @@ async def test_a_killed_program_is_followed_by_one_that_ends_at_the_same_state(
         )
         for number, action in ((number, dice.choice(POINTS)) for number in numbers)
     ]
-    await compare(reference, cases, proxy, open_stage, at_once=AT_ONCE, employ=partial(program, folder=tmp_path))
+    slots, employ = asyncio.Semaphore(AT_ONCE), partial(program, folder=tmp_path)
+    assert await compare(reference, cases, proxy, open_stage, slots=slots, employ=employ) == []
