@@ -41,6 +41,7 @@ _PACKAGES_OF_CLASSES: Final = (
 
 _NAMES: Final = frozenset(
     {
+        "builtins.slice",
         "numpy.dtype",
         "numpy.float64",
         "numpy.ndarray",

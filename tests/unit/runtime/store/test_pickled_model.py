@@ -8,6 +8,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
@@ -51,6 +52,7 @@ ESTIMATORS = [
     SVC(),
     SVR(),
     make_pipeline(OneHotEncoder(handle_unknown="ignore"), Ridge()),
+    make_pipeline(ColumnTransformer([("scaled", StandardScaler(), [0, 1])]), Ridge()),
 ]
 
 
