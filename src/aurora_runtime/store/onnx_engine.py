@@ -1,13 +1,19 @@
 """ONNX graphs, answered by ONNX Runtime. A graph is data: loading one executes nothing that it brings along."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from aurora_runtime.store.descriptor import INPUT_TENSOR
+
+# Its packages keep an identifier of the machine and send usage data to their maker, unless they are told before they
+# are loaded: the switch in their API comes too late for the first event.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime
 
 
 class OnnxEngine:
