@@ -68,7 +68,7 @@ async def follow(
         batches: AsyncGenerator[list[WatchEvent]] = watch(
             rest,
             CONFIG_MAP.path("team"),
-            params={"resourceVersion": "1000"},
+            params={"resourceVersion": "1000", "allowWatchBookmarks": "true"},
             patience=lambda: patience,
             clock=clock or FakeClock(),
         )
