@@ -42,6 +42,11 @@ class Running:
     stop: asyncio.Event
 
     async def kill(self) -> None:
+        # Cancelled while it opens its ports, it would leave them open in this process: asyncio forgets their sockets.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                while not (self.door.requests or self.task.done()):  # noqa: ASYNC110  no event tells of the first
+                    await asyncio.sleep(0.001)
         self.door.shut()
         self.task.cancel()
         with suppress(asyncio.CancelledError, Exception):

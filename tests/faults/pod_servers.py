@@ -20,7 +20,9 @@ class PodServers:
         self._running: dict[str, web.ServerRunner] = {}
 
     async def start(self, pod: Manifest) -> str:
-        """Its address."""
+        """Its address. A pod that is started again, because its status was not seen yet, keeps the one it has."""
+        if (running := self._running.get(uid_of(pod))) is not None and running.addresses:
+            return str(running.addresses[0][0])
         marks = labels_of(pod)
         counters = ServingCounters(
             model=marks[labels.MODEL],
@@ -48,4 +50,6 @@ class PodServers:
     async def keep(self, uids: set[str]) -> None:
         """Stops those of all other pods."""
         for uid in self._running.keys() - uids:
-            await self._running.pop(uid).cleanup()
+            # Forgotten last: whoever is cancelled meanwhile leaves it to the next call.
+            await self._running[uid].cleanup()
+            self._running.pop(uid, None)
