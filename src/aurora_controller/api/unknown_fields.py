@@ -42,23 +42,22 @@ class UnknownFields:
                 log.warning("unknown field", kind=self._kind, field=field, object=str(key_of(new)))
 
 
-def unknown_fields(value: Any, schema: Schema, path: str = "") -> Iterator[str]:
+def unknown_fields(value: Manifest | list[Any], schema: Schema, path: str = "") -> Iterator[str]:
     """Paths that the API server would prune by this structural schema, such as ``spec.routing.odd``."""
     if schema.get("x-kubernetes-preserve-unknown-fields"):
         return
     if isinstance(value, list):
-        for item in value:
-            yield from unknown_fields(item, schema.get("items", {}), f"{path}[]")
-    elif isinstance(value, dict):
-        yield from _in_object(value, schema, path)
-
-
-def _in_object(value: Manifest, schema: Schema, path: str) -> Iterator[str]:
+        items = schema.get("items", {})
+        for inner in value:
+            if isinstance(inner, dict | list):
+                yield from unknown_fields(inner, items, f"{path}[]")
+        return
     properties, others = schema.get("properties"), schema.get("additionalProperties")
     for name, inner in value.items():
         if properties is not None and name not in properties:
             yield f"{path}.{name}".lstrip(".")
-        elif properties is not None:
-            yield from unknown_fields(inner, properties[name], f"{path}.{name}".lstrip("."))
-        elif others is not None:
-            yield from unknown_fields(inner, others, f"{path}.*")
+        elif isinstance(inner, dict | list):  # nothing is unknown within anything else, and this runs for every event
+            if properties is not None:
+                yield from unknown_fields(inner, properties[name], f"{path}.{name}".lstrip("."))
+            elif others is not None:
+                yield from unknown_fields(inner, others, f"{path}.*")
