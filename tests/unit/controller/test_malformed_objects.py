@@ -9,6 +9,7 @@ import copy
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from typing import Any, Final, get_args
 
 import pytest
@@ -123,11 +124,10 @@ async def breakages(town: Town, odd: Manifest) -> AsyncIterator[str]:
             if belongs_to(odd, obj):
                 continue
             try:
-                observed = await reconciler.observe(key_of(obj))
-                if observed is not None:
-                    reconciler.plan(observed, town.clock.now())
-            except ReconcileError:
-                pass
+                with suppress(ReconcileError):
+                    observed = await reconciler.observe(key_of(obj))
+                    if observed is not None:
+                        reconciler.plan(observed, town.clock.now())
             except Exception as error:  # noqa: BLE001
                 yield f"{obj['kind']} {obj['metadata']['name']}: {error!r}"
 

@@ -27,8 +27,6 @@ _NAME: Final = Rule(
     message="metadata.name must be <modelName>-v<version>, so that nobody can reserve a number twice: rename it",
     field=".metadata",
 )
-
-
 _IMMUTABLE_SPEC: Final = Rule(
     expression="self == oldSelf",
     message="a version never changes: train a new one with an MLTrainingJob",
@@ -40,7 +38,6 @@ _IMMUTABLE_DIGEST: Final = Rule(
     ),
     message="status.digest never changes once it is set, for others rely on these very bytes: train a new version",
 )
-
 
 Digest = Annotated[str, Field(max_length=71, pattern="^sha256:[0-9a-f]{64}$")]
 
