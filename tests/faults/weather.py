@@ -10,40 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-import orjson
-
 from tests.faults.proxy import Door
-from tests.faults.rules import Answer, Break, Delay, Edit, Hang, Lines, LoseAnswer, Refuse, Rule
+from tests.faults.rules import Delay, Hang, LoseAnswer, Refuse, Rule, refusal
+from tests.faults.streams import after, with_a_reset, with_nothing
 
-_REASONS: Final[Mapping[int, str]] = {
-    409: "Conflict",
-    410: "Expired",
-    429: "TooManyRequests",
-    500: "InternalError",
-    503: "ServiceUnavailable",
-    504: "Timeout",
-}
 _FAULT_SECONDS: Final = (1.0, 5.0)
 _CALM_SECONDS: Final = (3.0, 8.0)
-
-
-def refusal(status: int, **headers: str) -> Answer:
-    said = {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "status": "Failure",
-        "code": status,
-        "reason": _REASONS[status],
-        "message": "a fault of the test",
-    }
-    return Answer(
-        status=status,
-        body=orjson.dumps(said),
-        headers={
-            "Content-Type": "application/json",
-            **{name.replace("_", "-"): text for name, text in headers.items()},
-        },
-    )
 
 
 class Weather:
@@ -70,20 +42,6 @@ class Weather:
             self._door.rules.clear()
 
 
-def _ending_after(lines: int, *, broken: bool) -> Edit:
-    async def some(stream: Lines) -> Lines:
-        left = lines
-        async for line in stream:
-            if left == 0:
-                if broken:
-                    raise Break
-                return
-            left -= 1
-            yield line
-
-    return Edit(lines=some)
-
-
 def _lost_answers(dice: random.Random) -> Sequence[Rule]:
     return [Rule(action=LoseAnswer(), steps_only=True, nth=dice.randint(1, 4), times=dice.randint(1, 20))]
 
@@ -101,23 +59,25 @@ def _hanging_writes(dice: random.Random) -> Sequence[Rule]:
 
 
 def _overload(dice: random.Random) -> Sequence[Rule]:
-    return [Rule(action=refusal(429, Retry_After=str(dice.randint(1, 2))), times=None)]
+    return [Rule(action=refusal(429, "TooManyRequests", retry_after_seconds=dice.randint(1, 2)), times=None)]
 
 
 def _server_errors(dice: random.Random) -> Sequence[Rule]:
-    return [Rule(action=refusal(dice.choice([500, 503, 504])), writes_only=dice.random() < 0.5, times=None)]
+    code, reason = dice.choice([(500, "InternalError"), (503, "ServiceUnavailable"), (504, "Timeout")])
+    return [Rule(action=refusal(code, reason), writes_only=dice.random() < 0.5, times=None)]
 
 
 def _conflicts(dice: random.Random) -> Sequence[Rule]:
-    return [Rule(action=refusal(409), steps_only=True, times=dice.randint(1, 10))]
+    return [Rule(action=refusal(409, "Conflict"), steps_only=True, times=dice.randint(1, 10))]
 
 
 def _expired_watches(dice: random.Random) -> Sequence[Rule]:
-    return [Rule(action=refusal(410), verb="watch", times=dice.randint(1, 15))]
+    return [Rule(action=refusal(410, "Expired"), verb="watch", times=dice.randint(1, 15))]
 
 
 def _short_watches(dice: random.Random) -> Sequence[Rule]:
-    return [Rule(action=_ending_after(dice.randint(0, 5), broken=dice.random() < 0.5), verb="watch", times=None)]
+    end = after(dice.randint(0, 5), with_a_reset if dice.random() < 0.5 else with_nothing)
+    return [Rule(action=end, verb="watch", times=None)]
 
 
 def _resets(_: random.Random) -> Sequence[Rule]:
