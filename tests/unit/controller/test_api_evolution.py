@@ -8,8 +8,9 @@ from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT
 from aurora_controller.kube.clock import parse_time
 from aurora_controller.kube.meta import DEPLOYMENT, JOB, POD
 from tests.unit.controller import golden
+from tests.unit.controller.every_kind import KINDS
 from tests.unit.controller.rollout.neighbours import ManualClock
-from tests.unit.controller.whole_namespace import KINDS, WholeNamespace
+from tests.unit.controller.whole_namespace import WholeNamespace
 
 every_schema = pytest.mark.parametrize("path", golden.FILES, ids=lambda path: path.stem)
 

@@ -31,7 +31,8 @@ from aurora_controller.kube.meta import Kind, Manifest, key_of, labels_of
 from aurora_controller.kube.metrics import REGISTRY
 from aurora_controller.kube.reconcile import ReconcileError, Stalled
 from tests.unit.builders import MODEL
-from tests.unit.controller.town import CHILD_KINDS, KINDS, Town, a_town_at_rest
+from tests.unit.controller.every_kind import CHILD_KINDS, KINDS
+from tests.unit.controller.town import Town, a_town_at_rest
 from tests.unit.fakes.clock import FakeClock
 
 Path = tuple[str | int, ...]

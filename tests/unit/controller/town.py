@@ -13,29 +13,11 @@ from typing import Any, Final
 
 from aurora_controller.analysis.scrape import Scrape
 from aurora_controller.api import labels
-from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB
 from aurora_controller.kube.consistency import ConsistencyStore
 from aurora_controller.kube.controller import Controller
 from aurora_controller.kube.executor import Executor
-from aurora_controller.kube.meta import (
-    DEPLOYMENT,
-    ENDPOINT_SLICE,
-    INGRESS,
-    JOB,
-    PERSISTENT_VOLUME_CLAIM,
-    POD,
-    POD_DISRUPTION_BUDGET,
-    SECRET,
-    SERVICE,
-    Kind,
-    Manifest,
-)
+from aurora_controller.kube.meta import DEPLOYMENT, JOB, Kind, Manifest
 from aurora_controller.kube.reconcile import EventNote, Reconciler
-from aurora_controller.registry.reconciler import RegistryReconciler
-from aurora_controller.registry.versions import VersionReconciler
-from aurora_controller.rollout.reconciler import RolloutReconciler
-from aurora_controller.traffic.nginx_ingress import NginxIngressRouter
-from aurora_controller.training.reconciler import TrainingReconciler
 from tests.unit.builders import (
     NAMESPACE,
     a_claim,
@@ -47,12 +29,9 @@ from tests.unit.builders import (
     a_training_job,
     an_endpoint_slice,
 )
+from tests.unit.controller.every_kind import KINDS, reconcilers_of
 from tests.unit.fakes.clock import FakeClock
 from tests.unit.fakes.cluster import FakeCluster
-
-OWN_KINDS: Final = (ML_TRAINING_JOB, ML_MODEL_VERSION, ML_MODEL, ML_DEPLOYMENT)
-CHILD_KINDS: Final = (JOB, POD, DEPLOYMENT, SERVICE, INGRESS, POD_DISRUPTION_BUDGET, ENDPOINT_SLICE, SECRET)
-KINDS: Final = (*OWN_KINDS, *CHILD_KINDS, PERSISTENT_VOLUME_CLAIM)
 
 
 class Town:
@@ -66,20 +45,13 @@ class Town:
         self.cluster.on_any_change = self._changed
 
     def reconcilers(self) -> Sequence[Reconciler[Any]]:
-        cache = self.cluster.cache
-        return (
-            TrainingReconciler(cache=cache, runtime_image="runtime:1", progress=self),
-            RegistryReconciler(cache=cache, live=self.cluster),
-            VersionReconciler(cache=cache),
-            RolloutReconciler(
-                cache=cache,
-                secret_reader=self.cluster,
-                counters=self,
-                router=NginxIngressRouter(),
-                runtime_image="runtime:1",
-                clock=self.clock,
-                new_key=lambda: "key",
-            ),
+        return reconcilers_of(
+            self.cluster,
+            clock=self.clock,
+            progress=self,
+            counters=self,
+            runtime_image="runtime:1",
+            new_key=lambda: "key",
         )
 
     @asynccontextmanager

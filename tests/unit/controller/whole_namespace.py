@@ -16,29 +16,10 @@ import yaml
 from aurora_controller.analysis.accounting import Reading
 from aurora_controller.analysis.scrape import PodAddress, Scrape
 from aurora_controller.api import labels
-from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT, ML_MODEL, ML_MODEL_VERSION, ML_TRAINING_JOB
+from aurora_controller.api.v1alpha1.kinds import ML_MODEL, ML_TRAINING_JOB
 from aurora_controller.kube.clock import format_time
 from aurora_controller.kube.executor import Executor
-from aurora_controller.kube.meta import (
-    DEPLOYMENT,
-    ENDPOINT_SLICE,
-    INGRESS,
-    JOB,
-    PERSISTENT_VOLUME_CLAIM,
-    POD,
-    POD_DISRUPTION_BUDGET,
-    SECRET,
-    SERVICE,
-    Kind,
-    Manifest,
-    ObjectKey,
-)
-from aurora_controller.kube.reconcile import Reconciler
-from aurora_controller.registry.reconciler import RegistryReconciler
-from aurora_controller.registry.versions import VersionReconciler
-from aurora_controller.rollout.reconciler import RolloutReconciler
-from aurora_controller.traffic.nginx_ingress import NginxIngressRouter
-from aurora_controller.training.reconciler import TrainingReconciler
+from aurora_controller.kube.meta import JOB, POD, SECRET, Kind, Manifest, ObjectKey
 from aurora_runtime.contract import EXIT_CODES, TRAINING_TASK_VARIABLE, Outcome, TrainingReport, TrainingTask
 from tests.unit.builders import (
     NAMESPACE,
@@ -50,16 +31,11 @@ from tests.unit.builders import (
     terminated,
 )
 from tests.unit.controller import golden
+from tests.unit.controller.every_kind import KINDS, reconcilers_of
 from tests.unit.controller.rollout.neighbours import ManualClock, Neighbours
 from tests.unit.controller.rollout.world import NoLog
 from tests.unit.controller.training.world import NoProgress, facts_of, trainer_of
 from tests.unit.fakes.cluster import FakeCluster
-
-KINDS = (
-    *(ML_TRAINING_JOB, ML_MODEL_VERSION, ML_MODEL, ML_DEPLOYMENT),
-    *(JOB, DEPLOYMENT, SERVICE, INGRESS, POD_DISRUPTION_BUDGET, SECRET),
-    *(POD, ENDPOINT_SLICE, PERSISTENT_VOLUME_CLAIM),
-)
 
 MODEL = "california-housing"
 
@@ -119,19 +95,12 @@ class WholeNamespace:
         self._executor = Executor(
             client=self.cluster, writes=NoLog(), field_manager=labels.FIELD_MANAGER, intent_annotation=labels.INTENT
         )
-        cache = self.cluster.cache
-        self._reconcilers: Sequence[Reconciler[Any]] = (
-            TrainingReconciler(cache=cache, runtime_image=self.runtime_image, progress=NoProgress()),
-            RegistryReconciler(cache=cache, live=self.cluster),
-            VersionReconciler(cache=cache),
-            RolloutReconciler(
-                cache=cache,
-                secret_reader=self.cluster,
-                counters=IdlePods(),
-                router=NginxIngressRouter(),
-                runtime_image=self.runtime_image,
-                clock=self.clock,
-            ),
+        self._reconcilers = reconcilers_of(
+            self.cluster,
+            clock=self.clock,
+            progress=NoProgress(),
+            counters=IdlePods(),
+            runtime_image=self.runtime_image,
         )
 
     def stored(self) -> dict[str, Any]:
