@@ -19,9 +19,10 @@ from aurora_controller.kube.meta import LEASE, Manifest
 from aurora_controller.kube.store import Store
 from tests.faults.control_plane import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CRD, NAMESPACE, ControlPlane, binaries
 from tests.faults.mirror import MIRRORED, Mirror
+from tests.faults.oracles import Violations
 from tests.faults.players import Players
 from tests.faults.proxy import Proxy
-from tests.faults.runs import Learn, OpenStage, Reference, learn
+from tests.faults.runs import AT_ONCE, Bench, Learn, OpenStage, Reference, Tasks, learn
 from tests.faults.scenarios import Scenario, Stage
 
 SEED = int(os.environ.get("AURORA_FAULT_SEED") or random.SystemRandom().randrange(2**32))
@@ -135,3 +136,29 @@ async def learned(plane: ControlPlane, open_stage: OpenStage) -> AsyncIterator[L
 @pytest_asyncio.fixture(loop_scope="session")
 async def stage(open_stage: Callable[[str], Awaitable[Stage]]) -> Stage:
     return await open_stage("one")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def runs(
+    request: pytest.FixtureRequest, plane: ControlPlane, client: KubeClient, open_stage: OpenStage, learned: Learn
+) -> AsyncIterator[Tasks]:
+    """What a module's ``meet`` finds wrong in each of its ``CASES`` that a test was selected for, by their names.
+
+    They wait more than they work, so they do it beside each other.
+    """
+    slots = asyncio.Semaphore(AT_ONCE // 2)
+    selected = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
+    wanted = {param for spec in selected if spec is not None for param in spec.params.values()}
+    async with Proxy(plane) as proxy:
+        bench = Bench(proxy=proxy, client=client, open_stage=open_stage, learned=learned)
+
+        async def one(case: str) -> Violations:
+            async with slots:
+                found: Violations = await request.module.meet(case, bench)
+                return found
+
+        tasks = {case: asyncio.create_task(one(case), name=case) for case in request.module.CASES if case in wanted}
+        yield tasks
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)

@@ -3,17 +3,16 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, Self
 
-import pytest
-
+from aurora_controller.kube.client import KubeClient
 from tests.faults import oracles
 from tests.faults.controllers import controller
-from tests.faults.mirror import NotYet
+from tests.faults.mirror import NotYet, Seen
 from tests.faults.oracles import Flat, Violations
 from tests.faults.proxy import Door, Proxy, Write
 from tests.faults.rules import Call, Rule
@@ -28,6 +27,16 @@ OpenStage = Callable[[str], Awaitable[Stage]]
 Tasks = Mapping[str, "asyncio.Task[Violations]"]
 Learn = Callable[[Scenario], Awaitable["Reference"]]
 Meddle = Callable[[Stage, Door], Coroutine[Any, Any, Violations]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What the cases of a module are run with."""
+
+    proxy: Proxy
+    client: KubeClient
+    open_stage: OpenStage
+    learned: Learn
 
 
 class Worker(Protocol):
@@ -99,7 +108,7 @@ async def run(
         await crew.hire(standing)
         await scenario.prepare(stage)
         await rest(proxy, stage)
-        start, told_before = len(proxy.writes), len(stage.mirror.history)
+        log = Log.from_now(proxy, stage)
         for rule in rules:
             crew.door.rules.add(rule)
         follow = asyncio.create_task(crew.replace_the_killed())
@@ -118,26 +127,47 @@ async def run(
             follow.cancel()
             meddling.cancel()
             await asyncio.wait([follow, meddling])
-        writes = [write for write in proxy.writes[start:] if write.call.namespace == stage.namespace]
-        if any(write.call.resource == "leases" for write in writes):
-            ever = [write for write in proxy.writes if write.call.namespace == stage.namespace]
-            violations += oracles.i5_only_the_holder_writes(ever)
-        told = [
-            seen
-            for seen in stage.mirror.history[told_before:]
-            if seen.obj["metadata"].get("namespace") == stage.namespace
-        ]
-        objects = list(stage.mirror.everything(stage.namespace))
-        end = end_of(stage)
+        result = _result(log, crew, violations)
         stage.mirror.leave(stage.namespace)
-        return Run(
-            end=end,
-            made=oracles.counts(told),
-            steps=[write for write in writes if write.call.is_step],
-            violations=[*violations, *oracles.always(writes, told), *oracles.i7_every_generation_is_answered(objects)],
-            fired=[one for door in crew.doors for one in door.rules.fired],
-            requests=[one for door in crew.doors for one in door.requests],
-        )
+        return result
+
+
+def _result(log: "Log", crew: "Crew", violations: Violations) -> Run:
+    stage, writes, told = log.stage, log.writes, log.told
+    if any(write.call.resource == "leases" for write in writes):
+        violations = [*violations, *oracles.i5_only_the_holder_writes(replace(log, first_write=0).writes)]
+    objects = list(stage.mirror.everything(stage.namespace))
+    return Run(
+        end=end_of(stage),
+        made=oracles.counts(told),
+        steps=[write for write in writes if write.call.is_step],
+        violations=[*violations, *oracles.always(writes, told), *oracles.i7_every_generation_is_answered(objects)],
+        fired=[one for door in crew.doors for one in door.rules.fired],
+        requests=[one for door in crew.doors for one in door.requests],
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """What is written in a stage's namespace, and what others are told of it, from a moment on."""
+
+    proxy: Proxy
+    stage: Stage
+    first_write: int
+    first_told: int
+
+    @classmethod
+    def from_now(cls, proxy: Proxy, stage: Stage) -> Self:
+        return cls(proxy=proxy, stage=stage, first_write=len(proxy.writes), first_told=len(stage.mirror.history))
+
+    @property
+    def writes(self) -> Sequence[Write]:
+        return [one for one in self.proxy.writes[self.first_write :] if one.call.namespace == self.stage.namespace]
+
+    @property
+    def told(self) -> Sequence[Seen]:
+        history = self.stage.mirror.history[self.first_told :]
+        return [one for one in history if one.obj["metadata"].get("namespace") == self.stage.namespace]
 
 
 def end_of(stage: Stage) -> Flat:
@@ -146,29 +176,6 @@ def end_of(stage: Stage) -> Flat:
 
 async def _nothing() -> Violations:
     return []
-
-
-async def beside(
-    request: pytest.FixtureRequest,
-    cases: Iterable[str],
-    begin: Callable[[str], Awaitable[Violations]],
-    *,
-    at_once: int = AT_ONCE // 2,
-) -> AsyncIterator[Tasks]:
-    """A task for each case that a test was selected for: they wait more than they work, so they do it together."""
-    slots = asyncio.Semaphore(at_once)
-    selected = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
-    wanted = {param for spec in selected if spec is not None for param in spec.params.values()}
-
-    async def one(case: str) -> Violations:
-        async with slots:
-            return await begin(case)
-
-    tasks = {case: asyncio.create_task(one(case), name=case) for case in cases if case in wanted}
-    yield tasks
-    for task in tasks.values():
-        task.cancel()
-    await asyncio.gather(*tasks.values(), return_exceptions=True)
 
 
 class Crew:

@@ -7,18 +7,16 @@ The runs of all scenarios are beside each other, on a clock by which backoffs an
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import pytest
-import pytest_asyncio
 
 from tests.faults.clocks import FastClock
-from tests.faults.control_plane import ControlPlane
 from tests.faults.oracles import Violations
-from tests.faults.proxy import Proxy, Write
+from tests.faults.proxy import Write
 from tests.faults.rules import Action, Delay, LoseAnswer, Refuse, Rule
-from tests.faults.runs import AT_ONCE, Case, Learn, OpenStage, Tasks, beside, compare
+from tests.faults.runs import AT_ONCE, Bench, Case, Tasks, compare
 from tests.faults.scenarios import SCENARIOS
 
 BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}
@@ -27,6 +25,8 @@ CRASHES: Final[Mapping[str, Action]] = {
     "killed, performed and its answer lost": LoseAnswer(),
     "killed after its answer": Delay(seconds=0),
 }
+SLOTS: Final = asyncio.Semaphore(AT_ONCE)
+"""Of all scenarios together."""
 CRASH: Final = "crash"
 LOST_ANSWER: Final = "lost answer"
 
@@ -45,32 +45,25 @@ def cases_of(fault: str, steps: Sequence[Write]) -> Sequence[Case]:
     ]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def compared(
-    request: pytest.FixtureRequest, plane: ControlPlane, open_stage: OpenStage, learned: Learn
-) -> AsyncIterator[Tasks]:
-    slots = asyncio.Semaphore(AT_ONCE)
-    async with Proxy(plane) as proxy:
-
-        async def compared(case: str) -> Violations:
-            name, _, fault = case.partition(": ")
-            reference = await learned(BY_NAME[name])
-            cases = cases_of(fault, reference.steps)
-            return await compare(reference, cases, proxy, open_stage, slots=slots, clock=FastClock(5))
-
-        async for tasks in beside(request, [*named(CRASH), *named(LOST_ANSWER)], compared, at_once=len(BY_NAME)):
-            yield tasks
-
-
 def named(fault: str) -> Sequence[str]:
     return [f"{name}: {fault}" for name in BY_NAME]
 
 
+CASES: Final = (*named(CRASH), *named(LOST_ANSWER))
+
+
+async def meet(case: str, bench: Bench) -> Violations:
+    name, _, fault = case.partition(": ")
+    reference = await bench.learned(BY_NAME[name])
+    cases = cases_of(fault, reference.steps)
+    return await compare(reference, cases, bench.proxy, bench.open_stage, slots=SLOTS, clock=FastClock(5))
+
+
 @pytest.mark.parametrize("case", named(LOST_ANSWER))
-async def test_a_lost_answer_makes_nothing_twice(case: str, compared: Tasks) -> None:
-    assert await compared[case] == []
+async def test_a_lost_answer_makes_nothing_twice(case: str, runs: Tasks) -> None:
+    assert await runs[case] == []
 
 
 @pytest.mark.parametrize("case", named(CRASH))
-async def test_a_controller_killed_at_any_write_ends_at_the_same_state(case: str, compared: Tasks) -> None:
-    assert await compared[case] == []
+async def test_a_controller_killed_at_any_write_ends_at_the_same_state(case: str, runs: Tasks) -> None:
+    assert await runs[case] == []

@@ -3,19 +3,15 @@
 What a reconcile reads of that kind is as old as its events are late: longer than a request waits for its own writes.
 """
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Final
 
 import pytest
-import pytest_asyncio
 
 from tests.faults.clocks import FastClock
-from tests.faults.control_plane import ControlPlane
 from tests.faults.oracles import Violations
-from tests.faults.proxy import Proxy
 from tests.faults.rules import Rule
-from tests.faults.runs import Learn, OpenStage, Tasks, beside, run
+from tests.faults.runs import Bench, Tasks, run
 from tests.faults.scenarios import ROLLOUT, TWO_TRAININGS
 from tests.faults.streams import late
 
@@ -31,23 +27,14 @@ CASES: Final = {
 }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def runs(
-    request: pytest.FixtureRequest, plane: ControlPlane, open_stage: OpenStage, learned: Learn
-) -> AsyncIterator[Tasks]:
-    async with Proxy(plane) as proxy:
-
-        async def meet(case: str) -> Violations:
-            resource, scenario = CASES[case]
-            reference, clock = await learned(scenario), FastClock(FACTOR)
-            rule = Rule(action=late(LATE_SECONDS / FACTOR), verb="watch", resource=resource, times=None)
-            result = await run(scenario, proxy, open_stage, standing=[rule], reference=reference, clock=clock)
-            # A decision on an old view ends in a conflict, at worst: those are what lateness costs.
-            performed = replace(result, steps=[write for write in result.steps if write.is_done])
-            return reference.differences(performed)
-
-        async for tasks in beside(request, CASES, meet):
-            yield tasks
+async def meet(case: str, bench: Bench) -> Violations:
+    resource, scenario = CASES[case]
+    reference, clock = await bench.learned(scenario), FastClock(FACTOR)
+    rule = Rule(action=late(LATE_SECONDS / FACTOR), verb="watch", resource=resource, times=None)
+    result = await run(scenario, bench.proxy, bench.open_stage, standing=[rule], reference=reference, clock=clock)
+    # A decision on an old view ends in a conflict, at worst: those are what lateness costs.
+    performed = replace(result, steps=[write for write in result.steps if write.is_done])
+    return reference.differences(performed)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -5,67 +5,49 @@ follow. A decision on what was may be tried, and must be refused by what it name
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
 
 import pytest
-import pytest_asyncio
 
 from aurora_controller.api import labels
 from aurora_controller.kube.client import KubeClient, ListResult
 from aurora_controller.kube.meta import PERSISTENT_VOLUME_CLAIM, SECRET
 from tests.faults import oracles
 from tests.faults.clocks import FastClock
-from tests.faults.control_plane import ControlPlane
 from tests.faults.controllers import controller
 from tests.faults.mirror import MIRRORED, OURS
 from tests.faults.oracles import Violations
-from tests.faults.proxy import Proxy
 from tests.faults.rules import Rule
-from tests.faults.runs import Crew, OpenStage, Tasks, beside, end_of, rest
-from tests.faults.scenarios import SCENARIOS, Scenario
+from tests.faults.runs import Bench, Crew, Log, Tasks, end_of, rest
+from tests.faults.scenarios import SCENARIOS
 from tests.faults.streams import replay
 
-STORIES: Final = {one.name: one for one in SCENARIOS if one.name not in {"training", "first-start"}}
+CASES: Final = {one.name: one for one in SCENARIOS if one.name not in {"training", "first-start"}}
 """Those that begin with something."""
 STALE_SECONDS: Final = 20.0
 _MANAGED: Final = f"{labels.MANAGED_BY}={labels.MANAGED_BY_AURORA}"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def runs(
-    request: pytest.FixtureRequest, plane: ControlPlane, client: KubeClient, open_stage: OpenStage
-) -> AsyncIterator[Tasks]:
-    async with Proxy(plane) as proxy:
-
-        async def meet(name: str) -> Violations:
-            return await restart_in_the_past(STORIES[name], proxy, client, open_stage)
-
-        async for tasks in beside(request, STORIES, meet):
-            yield tasks
-
-
-@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize("name", CASES)
 async def test_a_restart_into_the_state_before_makes_and_removes_nothing(name: str, runs: Tasks) -> None:
     assert await runs[name] == []
 
 
-async def restart_in_the_past(
-    scenario: Scenario, proxy: Proxy, client: KubeClient, open_stage: OpenStage
-) -> Violations:
-    stage, clock = await open_stage(scenario.name), FastClock()
+async def meet(name: str, bench: Bench) -> Violations:
+    scenario, proxy = CASES[name], bench.proxy
+    stage, clock = await bench.open_stage(name), FastClock()
     async with AsyncExitStack() as stack:
         crew = await stack.enter_async_context(Crew(proxy, stage, partial(controller, clock=clock)))
         await crew.hire()
         await scenario.prepare(stage)
         await rest(proxy, stage)
-        past = await state_of(client, stage.namespace)
+        past = await state_of(bench.client, stage.namespace)
         await scenario.tell(stage)
         await rest(proxy, stage)
         await crew.running.kill()
-        end, told_before, writes_before = end_of(stage), len(stage.mirror.history), len(proxy.writes)
+        end, log = end_of(stage), Log.from_now(proxy, stage)
         is_over = asyncio.Event()
         await crew.hire(
             [Rule(action=replay(state, is_over), verb="watch", resource=resource) for resource, state in past.items()]
@@ -73,15 +55,11 @@ async def restart_in_the_past(
         await clock.sleep(STALE_SECONDS)
         is_over.set()
         await rest(proxy, stage)
-        told = [
-            one for one in stage.mirror.history[told_before:] if one.obj["metadata"].get("namespace") == stage.namespace
-        ]
-        writes = [one for one in proxy.writes[writes_before:] if one.call.namespace == stage.namespace]
         met = {rule.resource for rule, _ in crew.door.rules.fired}
         return [
-            *(f"{what}: {count} times" for what, count in oracles.counts(told).items()),
+            *(f"{what}: {count} times" for what, count in oracles.counts(log.told).items()),
             *oracles.i2_ends_alike(end_of(stage), end, frozenset()),
-            *oracles.always(writes, told),
+            *oracles.always(log.writes, log.told),
             *(f"the past of {resource} was not asked for" for resource in sorted(past.keys() - met)),
         ]
 

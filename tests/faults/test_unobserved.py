@@ -4,21 +4,18 @@ Events of the kind are held back while both happen. Then the last of them comes 
 """
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pytest
-import pytest_asyncio
 
 from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT
 from aurora_controller.kube.meta import POD, key_of
 from tests.faults.clocks import FastClock
-from tests.faults.control_plane import ControlPlane
 from tests.faults.oracles import Violations
-from tests.faults.proxy import Proxy
 from tests.faults.rules import Rule
-from tests.faults.runs import Learn, OpenStage, Tasks, beside, run
+from tests.faults.runs import Bench, Tasks, run
 from tests.faults.scenarios import NAME, SCENARIOS, Act, Scenario, Stage
 from tests.faults.streams import Gate
 
@@ -104,29 +101,18 @@ PAIRS: Final = {
 CASES: Final = [f"{pair} and back, {how}" for pair in PAIRS for how in ("as one event", "by a new list")]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def runs(
-    request: pytest.FixtureRequest, plane: ControlPlane, open_stage: OpenStage, learned: Learn
-) -> AsyncIterator[Tasks]:
-    async with Proxy(plane) as proxy:
-
-        async def meet(case: str) -> Violations:
-            name = case.partition(" ")[0]
-            pair, gate = PAIRS[name], Gate()
-            reference = await learned(pair.told(f"{name}-and-back", before=_nothing, after=_nothing))
-            # How often a child was written is just what may differ.
-            counted = {path for path in reference.end if re.fullmatch(r"Deployment/.*\.observedGeneration", path)}
-            reference = replace(reference, masked=reference.masked | counted)
-            scenario = pair.told(
-                name, before=gate.hold, after=lambda: gate.release(is_expired=case.endswith("new list"))
-            )
-            rule = Rule(action=gate.edit, verb="watch", resource=pair.resource, times=None)
-            result = await run(scenario, proxy, open_stage, standing=[rule], reference=reference, clock=FastClock())
-            touched = [write for write in result.steps if pair.is_nothing and write.call.resource != pair.resource]
-            return [*reference.differences(result), *(f"touched by nothing: {write}" for write in touched)]
-
-        async for tasks in beside(request, CASES, meet):
-            yield tasks
+async def meet(case: str, bench: Bench) -> Violations:
+    name = case.partition(" ")[0]
+    pair, gate = PAIRS[name], Gate()
+    reference = await bench.learned(pair.told(f"{name}-and-back", before=_nothing, after=_nothing))
+    # How often a child was written is just what may differ.
+    counted = {path for path in reference.end if re.fullmatch(r"Deployment/.*\.observedGeneration", path)}
+    reference = replace(reference, masked=reference.masked | counted)
+    scenario = pair.told(name, before=gate.hold, after=lambda: gate.release(is_expired=case.endswith("new list")))
+    rule = Rule(action=gate.edit, verb="watch", resource=pair.resource, times=None)
+    result = await run(scenario, bench.proxy, bench.open_stage, standing=[rule], reference=reference, clock=FastClock())
+    touched = [write for write in result.steps if pair.is_nothing and write.call.resource != pair.resource]
+    return [*reference.differences(result), *(f"touched by nothing: {write}" for write in touched)]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -8,21 +8,18 @@ are a tenth of production's, so what is counted here in ten seconds is what it w
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 import pytest
-import pytest_asyncio
 
 from tests.faults import streams
 from tests.faults.clocks import FastClock
-from tests.faults.control_plane import ControlPlane
 from tests.faults.oracles import Violations
-from tests.faults.proxy import Proxy
 from tests.faults.rules import Action, Answer, Reword, Rule, refusal
-from tests.faults.runs import Learn, OpenStage, Run, Tasks, beside, run
+from tests.faults.runs import Bench, Run, Tasks, run
 from tests.faults.scenarios import ROLLOUT
 from tests.faults.streams import after, each, for_seconds
 
@@ -102,7 +99,7 @@ def expiring_page() -> Fault:
     )
 
 
-FAULTS: Final[Mapping[str, Fault]] = {
+CASES: Final[Mapping[str, Fault]] = {
     "410 as a status": when_opened(refusal(410, "Expired")),
     "410 as an event": when_open(streams.with_error(410, "Expired")),
     "410 in the middle of pages": expiring_page(),
@@ -134,25 +131,16 @@ FAULTS: Final[Mapping[str, Fault]] = {
 }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def runs(
-    request: pytest.FixtureRequest, plane: ControlPlane, open_stage: OpenStage, learned: Learn
-) -> AsyncIterator[Tasks]:
-    async with Proxy(plane) as proxy:
-
-        async def meet(name: str) -> Violations:
-            fault, reference = FAULTS[name], await learned(ROLLOUT)
-            clock = FastClock(fault.factor)
-            jumping = asyncio.create_task(jump(clock, fault.jumps))
-            result = await run(ROLLOUT, proxy, open_stage, standing=fault.rules, reference=reference, clock=clock)
-            jumping.cancel()
-            return [*reference.differences(result), *met(fault, result), *within_bounds(fault, result)]
-
-        async for tasks in beside(request, FAULTS, meet):
-            yield tasks
+async def meet(name: str, bench: Bench) -> Violations:
+    fault, reference = CASES[name], await bench.learned(ROLLOUT)
+    clock = FastClock(fault.factor)
+    jumping = asyncio.create_task(jump(clock, fault.jumps))
+    result = await run(ROLLOUT, bench.proxy, bench.open_stage, standing=fault.rules, reference=reference, clock=clock)
+    jumping.cancel()
+    return [*reference.differences(result), *met(fault, result), *within_bounds(fault, result)]
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", CASES)
 async def test_a_rollout_ends_the_same_with_bounded_requests_in_spite_of(name: str, runs: Tasks) -> None:
     assert await runs[name] == []
 

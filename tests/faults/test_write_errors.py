@@ -1,17 +1,14 @@
 """T7: every write of a story is refused at its first try, or never answered; the story ends the same."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import pytest
-import pytest_asyncio
 
 from tests.faults.clocks import FastClock
-from tests.faults.control_plane import ControlPlane
 from tests.faults.oracles import Violations
-from tests.faults.proxy import Proxy
 from tests.faults.rules import Action, Hang, Rule, refusal
-from tests.faults.runs import Learn, OpenStage, Tasks, beside, run
+from tests.faults.runs import Bench, Tasks, run
 from tests.faults.scenarios import ROLLOUT, SCENARIOS, TWO_TRAININGS
 
 STORIES: Final = {one.name: one for one in (*SCENARIOS, ROLLOUT, TWO_TRAININGS)}
@@ -32,23 +29,14 @@ FACTORS: Final = {"429 with Retry-After": 30.0, "no answer": 30.0}
 """Where each refusal takes its time, it passes faster."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def runs(
-    request: pytest.FixtureRequest, plane: ControlPlane, open_stage: OpenStage, learned: Learn
-) -> AsyncIterator[Tasks]:
-    async with Proxy(plane) as proxy:
-
-        async def meet(case: str) -> Violations:
-            story, _, error = case.partition(": ")
-            reference, clock = await learned(STORIES[story]), FastClock(FACTORS.get(error, 10.0))
-            refused = Rule(action=ERRORS[error], steps_only=True, each=True, every=2, times=None)
-            result = await run(STORIES[story], proxy, open_stage, rules=[refused], reference=reference, clock=clock)
-            # Fewer than without a fault: what a retry finds further on is written at once.
-            is_met = len(result.fired) >= 0.6 * len(reference.steps)
-            return [*reference.differences(result), *([] if is_met else [f"only {len(result.fired)} refusals"])]
-
-        async for tasks in beside(request, CASES, meet):
-            yield tasks
+async def meet(case: str, bench: Bench) -> Violations:
+    story, _, error = case.partition(": ")
+    reference, clock = await bench.learned(STORIES[story]), FastClock(FACTORS.get(error, 10.0))
+    refused = Rule(action=ERRORS[error], steps_only=True, each=True, every=2, times=None)
+    result = await run(STORIES[story], bench.proxy, bench.open_stage, rules=[refused], reference=reference, clock=clock)
+    # Fewer than without a fault: what a retry finds further on is written at once.
+    is_met = len(result.fired) >= 0.6 * len(reference.steps)
+    return [*reference.differences(result), *([] if is_met else [f"only {len(result.fired)} refusals"])]
 
 
 @pytest.mark.parametrize("case", CASES)
