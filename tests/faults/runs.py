@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,7 +26,6 @@ PATIENCE_SECONDS = 30.0
 OpenStage = Callable[[str], Awaitable[Stage]]
 Tasks = Mapping[str, "asyncio.Task[Violations]"]
 Learn = Callable[[Scenario], Awaitable["Reference"]]
-Meddle = Callable[[Stage, Door], Coroutine[Any, Any, Violations]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,14 +92,13 @@ async def run(
     rules: Sequence[Rule] = (),
     standing: Sequence[Rule] = (),
     reference: Reference | None = None,
-    meanwhile: Meddle | None = None,
     employ: Employ = controller,
     **settings: Any,
 ) -> Run:
     """``rules`` hold from the first step of the story on, ``standing`` ones before the controller's first request.
 
     A controller that they kill is followed by another. With a ``reference``, the run may take its time to come to the
-    same end. ``meanwhile`` runs beside the story and must end, too. ``settings`` may name a clock.
+    same end. ``settings`` may name a clock.
     """
     stage = await open_stage(scenario.name)
     async with AsyncExitStack() as stack:
@@ -112,11 +110,9 @@ async def run(
         for rule in rules:
             crew.door.rules.add(rule)
         follow = asyncio.create_task(crew.replace_the_killed())
-        meddling = asyncio.create_task(meanwhile(stage, crew.door) if meanwhile else _nothing())
         violations: Violations = []
         try:
             await scenario.tell(stage)
-            violations += await meddling
             await rest(proxy, stage)
             deadline = time.monotonic() + PATIENCE_SECONDS
             while reference is not None and reference.is_missed_by(stage) and time.monotonic() < deadline:
@@ -125,8 +121,7 @@ async def run(
             violations.append(f"I1: {late}")
         finally:
             follow.cancel()
-            meddling.cancel()
-            await asyncio.wait([follow, meddling])
+            await asyncio.wait([follow])
         result = _result(log, crew, violations)
         stage.mirror.leave(stage.namespace)
         return result
@@ -172,10 +167,6 @@ class Log:
 
 def end_of(stage: Stage) -> Flat:
     return oracles.flat_end(stage.mirror.everything(stage.namespace), stage.namespace)
-
-
-async def _nothing() -> Violations:
-    return []
 
 
 class Crew:
