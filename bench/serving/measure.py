@@ -53,6 +53,7 @@ class Running:
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 ["taskset", "-c", SERVER_CORE, *server.command],
+                cwd=log.parent,  # BentoML leaves a folder where it is started
                 env=environment,
                 stdout=output,
                 stderr=output,

@@ -65,6 +65,7 @@ def servers(work: Path, environments: Path, aurora: Path) -> dict[str, Server]:
         ),
         "aiohttp-onnx": Server(
             command=[str(aurora), str(PEERS / "simple_onnx.py"), "18072", str(work / "model.onnx")],
+            environment={"ORT_DISABLE_TELEMETRY": "1"},
             port=18072,
             tolerance=1e-9,
         ),
