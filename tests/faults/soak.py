@@ -157,7 +157,7 @@ class Soak:
         if self._versions() != before:
             wrong.append("I1: a resourceVersion moved at rest")
         wrong += oracles.i4_no_twins(self._mirror.history)
-        wrong += oracles.i9_conditions_are_honest(self._mirror.history)
+        wrong += oracles.i9_conditions_are_honest(self._mirror.history, self._proxy.writes)
         self.looks.append(f"{title}: converged in {seconds:.0f} s, {len(wrong)} violations")
         self.violations += wrong
         say(self.looks[-1])

@@ -19,7 +19,8 @@ _numbers = itertools.count(1)
 
 
 def an_object(kind: Kind, name: str = "one", *, uid: str = "uid-1", **given: Any) -> Manifest:
-    metadata = {"name": name, "namespace": NS, "uid": uid, "generation": 1, **given.pop("metadata", {})}
+    metadata = {"name": name, "namespace": NS, "uid": uid, "generation": 1, "resourceVersion": "1"}
+    metadata |= given.pop("metadata", {})
     return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **given}
 
 
@@ -281,7 +282,7 @@ def told(*stages: tuple[float, str, str, int], generation: int = 2) -> Sequence[
             ML_DEPLOYMENT,
             an_object(
                 ML_DEPLOYMENT,
-                metadata={"generation": generation},
+                metadata={"generation": generation, "resourceVersion": str(version)},
                 status={
                     "observedGeneration": observed,
                     "conditions": [{"type": "Ready", "status": status, "lastTransitionTime": f"2026-11-28T{since}Z"}],
@@ -289,7 +290,7 @@ def told(*stages: tuple[float, str, str, int], generation: int = 2) -> Sequence[
             ),
             at=at,
         )
-        for at, status, since, observed in stages
+        for version, (at, status, since, observed) in enumerate(stages, start=1)
     ]
 
 
@@ -306,18 +307,28 @@ HONEST = [(0.0, "False", "10:00:00", 1), (20.0, "False", "10:00:00", 2), (40.0, 
     ],
 )
 def test_i9_finds_a_condition_that_lies(stage: tuple[float, str, str, int]) -> None:
-    assert oracles.i9_conditions_are_honest(told(*HONEST)) == []
-    assert numbers_of(oracles.i9_conditions_are_honest(told(*HONEST, stage))) == {"I9"}
+    assert oracles.i9_conditions_are_honest(told(*HONEST), []) == []
+    assert numbers_of(oracles.i9_conditions_are_honest(told(*HONEST, stage), [])) == {"I9"}
 
 
 def test_i9_lets_a_status_move_twice_within_the_second_that_times_tell() -> None:
-    assert oracles.i9_conditions_are_honest(told(*HONEST, (40.9, "False", "10:00:40", 2))) == []
+    assert oracles.i9_conditions_are_honest(told(*HONEST, (40.9, "False", "10:00:40", 2)), []) == []
+
+
+def test_i9_goes_by_when_a_status_was_written_however_late_it_was_seen() -> None:
+    turned, back = told((40.0, "True", "10:00:40", 2), (60.0, "False", "10:00:40", 2))
+    writes = [
+        a_write(at=(time, time + 1), answer=one.obj) for time, one in ((39.0, turned), (39.5, back), (58.0, back))
+    ]
+    assert oracles.i9_conditions_are_honest([turned, back], writes) == []
+    writes[1].began = 50.0
+    assert numbers_of(oracles.i9_conditions_are_honest([turned, back], writes)) == {"I9"}
 
 
 def test_i9_knows_an_object_that_was_made_again_by_its_uid() -> None:
     later = told((0.0, "False", "10:09:00", 1))
     later[0].obj["metadata"]["uid"] = "uid-2"
-    assert oracles.i9_conditions_are_honest([*told(*HONEST), *later]) == []
+    assert oracles.i9_conditions_are_honest([*told(*HONEST), *later], []) == []
 
 
 # I10, I11, I12
