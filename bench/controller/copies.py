@@ -19,6 +19,7 @@ from aurora_controller.kube.intent import covers, stamped
 from aurora_controller.kube.merge_patch import merge_patch
 from aurora_controller.kube.meta import Kind, Manifest, ObjectKey
 from aurora_controller.kube.reconcile import Apply, PatchStatus
+from aurora_controller.rollout.keys import KeysReader
 from aurora_controller.rollout.reconciler import RolloutReconciler
 from aurora_controller.traffic.nginx_ingress import NginxIngressRouter
 from bench.controller.cluster import Api
@@ -81,12 +82,13 @@ async def put_copies(
 
 async def _settle(objects: Sequence[Manifest], key: ObjectKey, runtime_image: str) -> None:
     """Gives each child the hash of its intent. Raises AssertionError if the controller would still write anything."""
+    clock = SystemClock()
     reconciler = RolloutReconciler(
         cache=FakeCache(objects),
-        secret_reader=_Secrets(objects),
+        keys=KeysReader(secrets=_Secrets(objects), clock=clock),
         counters=_NoCounters(),
         router=NginxIngressRouter(),
-        clock=SystemClock(),
+        clock=clock,
         runtime_image=runtime_image,
     )
     observed = await reconciler.observe(key)

@@ -51,6 +51,7 @@ from aurora_controller.kube.reconcile import Reconciler, Watch
 from aurora_controller.kube.rest import RestClient
 from aurora_controller.registry.reconciler import RegistryReconciler
 from aurora_controller.registry.versions import VersionReconciler
+from aurora_controller.rollout.keys import KeysReader
 from aurora_controller.rollout.reconciler import RolloutReconciler
 from aurora_controller.settings import ControllerSettings
 from aurora_controller.traffic.nginx_ingress import NginxIngressRouter
@@ -157,7 +158,7 @@ def _reconcilers(
         VersionReconciler(cache=cache),
         RolloutReconciler(
             cache=cache,
-            secret_reader=client,
+            keys=KeysReader(secrets=client, clock=clock),
             counters=HttpCounterReader(session=pods),
             router=NginxIngressRouter(),
             clock=clock,

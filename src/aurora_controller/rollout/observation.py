@@ -25,7 +25,7 @@ from aurora_controller.kube.meta import (
     key_of,
     labels_of,
 )
-from aurora_controller.kube.ownership import child_name, controller_of, is_controlled_by
+from aurora_controller.kube.ownership import controller_of, is_controlled_by
 from aurora_controller.kube.reconcile import ObjectReader, Request, Waiting
 from aurora_controller.rollout.health import Trouble, claim_trouble, is_ready, pods_trouble, workload_trouble
 from aurora_controller.rollout.revision import Revision
@@ -36,7 +36,7 @@ from aurora_controller.traffic.router import RouteKey
 CHILD_KINDS: Final = (DEPLOYMENT, SERVICE, INGRESS, POD_DISRUPTION_BUDGET)
 SERVICE_NAME: Final = "kubernetes.io/service-name"
 """Label of an EndpointSlice: the Service that it belongs to."""
-_PREDECESSOR_RETRY_SECONDS: Final = 2.0
+PREDECESSOR_RETRY_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +88,8 @@ class Keys:
     """Whether the controller makes it; otherwise the spec names one."""
     new_key: str | None = field(default=None, repr=False)
     """A fresh random key for a generated Secret that is missing."""
+    look_again_seconds: float
+    """Until a look at it is due."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +145,7 @@ def children_of(cache: ObjectReader, manifest: Manifest) -> dict[tuple[Kind, str
                 found[kind, key_of(child).name] = child
             elif is_of_predecessor(child, manifest):
                 message = f"{kind.kind} {key_of(child).name} of an earlier MLDeployment of this name is being removed."
-                raise Waiting("PredecessorPresent", message, _PREDECESSOR_RETRY_SECONDS)
+                raise Waiting("PredecessorPresent", message, PREDECESSOR_RETRY_SECONDS)
     return found
 
 
@@ -214,7 +216,3 @@ def claims_of(
     names |= {one.frozen.revision.claim_name for one in live.values() if one.frozen is not None}
     namespace = deployment.metadata.namespace
     return {name: cache.get(PERSISTENT_VOLUME_CLAIM, ObjectKey(namespace, name)) for name in sorted(names)}
-
-
-def keys_name(deployment: MLDeployment) -> str:
-    return deployment.spec.auth.secret_name or child_name(deployment.metadata.name, "api-keys")

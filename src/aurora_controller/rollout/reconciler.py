@@ -1,15 +1,14 @@
 """Brings an MLDeployment to one stable revision, by way of a canary that people or git decide about.
 
-observe reads the cache, one Secret and, while a decision depends on it, the pods' counters. plan is pure: the state in
-the status and the facts give the next state (``plan.py``), that gives the world that should be (``world.py``), and that
-the writes (``desired.py``) and the status.
+observe reads the cache, now and then one Secret (``keys.py``) and, while a decision depends on it, the pods' counters.
+plan is pure: the state in the status and the facts give the next state (``plan.py``), that gives the world that should
+be (``world.py``), and that the writes (``desired.py``) and the status.
 """
 
-import secrets as randomness
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 from aurora_controller.analysis.accounting import Count, Reading
 from aurora_controller.analysis.scrape import CounterReader, Scrape
@@ -25,16 +24,14 @@ from aurora_controller.kube.meta import (
     PERSISTENT_VOLUME_CLAIM,
     POD,
     POD_DISRUPTION_BUDGET,
-    SECRET,
     SERVICE,
-    Kind,
     Manifest,
     ObjectKey,
     PolicyRule,
     key_of,
     labels_of,
 )
-from aurora_controller.kube.reconcile import ObjectReader, PatchStatus, Plan, Request, Waiting, Watch
+from aurora_controller.kube.reconcile import ObjectReader, PatchStatus, Plan, Request, Watch
 from aurora_controller.kube.store import text_at
 from aurora_controller.rollout.conditions import READY, blocked, obstacle_of
 from aurora_controller.rollout.counting import (
@@ -49,16 +46,14 @@ from aurora_controller.rollout.counting import (
 from aurora_controller.rollout.desired import writes
 from aurora_controller.rollout.facts import Facts
 from aurora_controller.rollout.health import Trouble
+from aurora_controller.rollout.keys import KeysReader
 from aurora_controller.rollout.observation import (
-    Keys,
     Live,
     Observation,
     catalogue_of,
     children_of,
     claims_of,
     endpoints_of,
-    is_of_predecessor,
-    keys_name,
     live_revisions,
     read_deployment,
 )
@@ -75,19 +70,8 @@ from aurora_controller.traffic.router import RouteKey, Router
 _MANAGED: Final = f"{labels.MANAGED_BY}={labels.MANAGED_BY_AURORA}"
 _READ: Final = ("get", "list", "watch")
 _OWN: Final = (*_READ, "create", "patch", "delete")
-RESYNC_SECONDS: Final = 300.0
-"""Secrets are not watched, so that no rule is needed that could read them all: a lost one is noticed by then.
-
-Or sooner, by a pod that waits for it. Looking once a minute took half a core with ten thousand MLDeployments.
-"""
-SECRET_RETRY_SECONDS: Final = 10.0
-"""While a Secret that the spec names is missing."""
-
-
-class SecretReader(Protocol):
-    """A live look at one Secret; a KubeClient is one."""
-
-    async def get_or_none(self, kind: Kind, key: ObjectKey) -> Manifest | None: ...
+OBSTACLE_RETRY_SECONDS: Final = 10.0
+"""While a person has to mend the route, or the Secret that the spec names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,11 +80,6 @@ class _Look:
 
     at: float
     readings: Sequence[Reading]
-
-
-def random_key() -> str:
-    """256 bits, safe in URLs and headers."""
-    return randomness.token_urlsafe(32)
 
 
 class RolloutReconciler:
@@ -126,24 +105,22 @@ class RolloutReconciler:
         self,
         *,
         cache: ObjectReader,
-        secret_reader: SecretReader,
+        keys: KeysReader,
         counters: CounterReader,
         router: Router,
         runtime_image: str,
         clock: Clock,
         host_template: str = "",
         settle_seconds: float = 5.0,
-        new_key: Callable[[], str] = random_key,
     ) -> None:
         self._cache = cache
-        self._secrets = secret_reader
+        self._keys = keys
         self._counters = counters
         self._runtime_image = runtime_image
         self._host_template = host_template
         self._settle_seconds = settle_seconds
         self._router = router
         self._clock = clock
-        self._new_key = new_key
         self._looks: dict[Request, _Look] = {}
         self.watches: Sequence[Watch] = (
             Watch(kind=ML_DEPLOYMENT, requests=self._rivals),
@@ -160,6 +137,7 @@ class RolloutReconciler:
         read = read_deployment(self._cache, request)
         if read is None:
             self._looks.pop(request, None)
+            self._keys.forget(request)
             return None
         manifest, deployment = read
         children = children_of(self._cache, manifest)
@@ -175,7 +153,7 @@ class RolloutReconciler:
             manifest=manifest,
             deployment=deployment,
             catalogue=known,
-            keys=await self._keys(manifest, deployment),
+            keys=await self._keys.read(manifest, deployment, [pod for one in live.values() for pod in one.pods]),
             # Without the route that it asks for, it keeps the one it has, if any.
             route=held_route(self._cache, manifest, self._router) if holder is not None else route,
             contested=route if holder is not None else None,
@@ -210,18 +188,6 @@ class RolloutReconciler:
             events=events_of(observed, step, told),
             requeue_after_seconds=_next_look(observed, step.state, facts, count, now),
         )
-
-    async def _keys(self, manifest: Manifest, deployment: MLDeployment) -> Keys:
-        """Raises Waiting while the Secret of an earlier object of this name is still there."""
-        name, is_generated = keys_name(deployment), deployment.spec.auth.secret_name is None
-        secret = await self._secrets.get_or_none(SECRET, ObjectKey(deployment.metadata.namespace, name))
-        if secret is None:
-            new_key = self._new_key() if is_generated else None
-            return Keys(name=name, exists=False, is_generated=is_generated, new_key=new_key)
-        if is_generated and is_of_predecessor(secret, manifest):
-            message = f"Secret {name} of an earlier MLDeployment of this name is being removed."
-            raise Waiting("PredecessorPresent", message, 2.0)
-        return Keys(name=name, is_generated=is_generated)
 
     async def _ask_pods(self, request: Request, deployment: MLDeployment, live: Mapping[str, Live]) -> Scrape | None:
         """None when nothing depends on it, or when they were asked a moment ago."""
@@ -294,7 +260,7 @@ def _blocked(observed: Observation, obstacle: Trouble, now: datetime) -> Plan:
     return Plan(
         writes=[PatchStatus(existing=observed.manifest, kind=ML_DEPLOYMENT, status=status)],
         events=troubles(observed.manifest, told),
-        requeue_after_seconds=RESYNC_SECONDS if observed.keys.exists else SECRET_RETRY_SECONDS,
+        requeue_after_seconds=observed.keys.look_again_seconds,
     )
 
 
@@ -307,7 +273,9 @@ def _is_deciding(deployment: MLDeployment, state: State) -> bool:
 
 def _next_look(observed: Observation, state: State, facts: Facts, count: Count | None, now: datetime) -> float:
     """When to look again if no event comes first."""
-    looks = [SECRET_RETRY_SECONDS if obstacle_of(observed) is not None else RESYNC_SECONDS]
+    looks = [observed.keys.look_again_seconds]
+    if obstacle_of(observed) is not None:
+        looks.append(OBSTACLE_RETRY_SECONDS)
     step = seconds_to_next_step(state, facts, now)
     counting = seconds_to_count(state, count, now, facts.settle_seconds)
     if step is not None:

@@ -20,7 +20,8 @@ from aurora_controller.kube.meta import (
 from aurora_controller.kube.reconcile import Reconciler
 from aurora_controller.registry.reconciler import RegistryReconciler
 from aurora_controller.registry.versions import VersionReconciler
-from aurora_controller.rollout.reconciler import RolloutReconciler, random_key
+from aurora_controller.rollout.keys import KeysReader, random_key
+from aurora_controller.rollout.reconciler import RolloutReconciler
 from aurora_controller.traffic.nginx_ingress import NginxIngressRouter
 from aurora_controller.training.progress import ProgressReader
 from aurora_controller.training.reconciler import TrainingReconciler
@@ -48,11 +49,10 @@ def reconcilers_of(
         VersionReconciler(cache=cache),
         RolloutReconciler(
             cache=cache,
-            secret_reader=cluster,
+            keys=KeysReader(secrets=cluster, clock=clock, new_key=new_key),
             counters=counters,
             router=NginxIngressRouter(),
             runtime_image=runtime_image,
             clock=clock,
-            new_key=new_key,
         ),
     )

@@ -111,6 +111,7 @@ async def test_traffic_is_taken_off_a_canary_before_anything_else_is_written() -
     in_trouble.edit(replicas=5)
     in_trouble.crash(in_trouble.pods(in_trouble.revision("canary"))[0], times=2)
     in_trouble.act()
+    in_trouble.restart()  # a new process does not know that there was a Secret
     _, plan = await in_trouble.plan()
     writes = [write for write in plan.writes if isinstance(write, Create | Apply)]
     assert writes[0].manifest["metadata"]["name"] == f"{NAME}-canary"

@@ -1,10 +1,9 @@
 """API keys: made once, never read into the cluster's objects again, back when lost, and the user's own when named."""
 
-import pytest
-
-from aurora_controller.kube.meta import DEPLOYMENT, SECRET
-from tests.unit.builders import a_secret
-from tests.unit.controller.rollout.world import KEY, NAME, World, a_world_with_a_canary
+from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT
+from aurora_controller.kube.meta import DEPLOYMENT, SECRET, Kind, Manifest, ObjectKey
+from tests.unit.builders import a_secret, an_object
+from tests.unit.controller.rollout.world import NAME, World, a_world_with_a_canary
 
 
 def _secret_of(world: World, revision: str | None) -> str:
@@ -40,7 +39,7 @@ async def test_a_key_is_nowhere_but_in_the_secret() -> None:
     assert observed.keys.new_key not in repr([write for write in plan.writes if "Secret" not in repr(write)])
 
 
-async def test_a_deleted_secret_comes_back_within_a_minute_without_any_event() -> None:
+async def test_a_deleted_secret_comes_back_within_five_minutes_without_any_event() -> None:
     world = World()
     await world.run(10, until=lambda: world.phase == "Idle")
     assert world.look_again is not None
@@ -106,17 +105,61 @@ async def test_secrets_may_be_got_and_created_and_nothing_else() -> None:
     assert all(watch.kind != SECRET for watch in World().reconciler.watches)
 
 
-@pytest.mark.parametrize("name", [NAME])
-async def test_the_key_is_asked_for_live_in_every_reconcile(name: str) -> None:
+async def test_a_reconcile_of_what_did_not_change_asks_the_server_for_nothing() -> None:
     world = World()
-    asked = []
+    await world.run(10, until=lambda: world.phase == "Idle")
+    asked = looks(world)
+    writes = len(world.cluster.writes)
+    for _ in range(29):
+        world.annotate(note=str(world.clock.at))
+        await world.tick(10)
+    assert (asked, len(world.cluster.writes)) == ([], writes)
+
+
+async def test_looks_are_never_farther_apart_than_five_minutes_however_many_events_come() -> None:
+    world = World()
+    await world.run(10, until=lambda: world.phase == "Idle")
+    asked, began = looks(world), world.clock.monotonic()
+    for _ in range(4):
+        await world.tick(70)
+    assert world.look_again is not None
+    await world.tick(world.look_again)
+    assert len(asked) == 1
+    assert world.clock.monotonic() - began <= 300
+
+
+async def test_a_pod_that_waits_makes_it_look_at_once() -> None:
+    """The kubelet cannot start it without the Secret."""
+    world = World()
+    await world.run(10, until=lambda: world.phase == "Idle")
+    world.remove(SECRET, f"{NAME}-api-keys")
+    await world.tick(1)
+    assert world.names(SECRET) == []
+    world.edit(replicas=3)
+    await world.tick(1)
+    assert world.names(SECRET) == [f"{NAME}-api-keys"]
+
+
+async def test_an_object_made_anew_is_not_believed_to_have_the_secret_of_the_one_before() -> None:
+    world = World()
+    await world.run(10, until=lambda: world.phase == "Idle")
+    manifest = world.object
+    world.remove(ML_DEPLOYMENT, NAME)
+    world.put(an_object(ML_DEPLOYMENT, NAME, uid="another", spec=manifest["spec"]))
+    observed, _ = await world.plan()
+    assert observed is not None
+    assert not observed.keys.exists
+
+
+def looks(world: World) -> list[ObjectKey]:
+    """The Secrets that are asked for from now on."""
+    asked: list[ObjectKey] = []
     get_or_none = world.cluster.get_or_none
 
-    async def counting(kind, key):  # type: ignore[no-untyped-def]
-        asked.append((kind, key))
+    async def counting(kind: Kind, key: ObjectKey) -> Manifest | None:
+        if kind == SECRET:
+            asked.append(key)
         return await get_or_none(kind, key)
 
     world.cluster.get_or_none = counting  # type: ignore[method-assign]
-    await world.reconciler.observe(KEY)
-    await world.reconciler.observe(KEY)
-    assert [(kind, key.name) for kind, key in asked] == [(SECRET, f"{name}-api-keys")] * 2
+    return asked

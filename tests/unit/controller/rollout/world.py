@@ -32,6 +32,7 @@ from aurora_controller.kube.meta import (
     uid_of,
 )
 from aurora_controller.kube.reconcile import EventNote, Plan
+from aurora_controller.rollout.keys import KeysReader
 from aurora_controller.rollout.observation import Observation
 from aurora_controller.rollout.reconciler import RolloutReconciler
 from aurora_controller.traffic.nginx_ingress import NginxIngressRouter
@@ -136,7 +137,7 @@ class World:
         """A new controller process, perhaps an upgraded one."""
         self.reconciler = RolloutReconciler(
             cache=self.cluster.cache,
-            secret_reader=self.cluster,
+            keys=KeysReader(secrets=self.cluster, clock=self.clock),
             counters=self,
             router=NginxIngressRouter(),
             runtime_image=self.runtime_image,
