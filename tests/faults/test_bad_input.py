@@ -52,7 +52,9 @@ class Edit:
     "edit",
     [
         pytest.param(Edit(ML_MODEL_VERSION, VERSION, ("status", "metrics"), "good"), id="a version's scores"),
+        pytest.param(Edit(ML_MODEL_VERSION, VERSION, ("spec", "modelName"), None), id="a version's model"),
         pytest.param(Edit(ML_MODEL, MODEL, ("spec", "aliases"), {"champion": "one"}), id="a model's aliases"),
+        pytest.param(Edit(ML_MODEL, MODEL, ("status", "aliases"), ["champion"]), id="a model's told aliases"),
         pytest.param(Edit(ML_TRAINING_JOB, "old", ("status", "run"), "over"), id="a job's run"),
         pytest.param(Edit(ML_TRAINING_JOB, "old", ("spec", "timeoutSeconds"), "long"), id="a job's timeout"),
         pytest.param(Edit(ML_DEPLOYMENT, "old", ("spec", "replicas"), "many"), id="a deployment's replicas"),
@@ -81,7 +83,6 @@ async def test_an_object_edited_in_etcd_is_stalled_until_it_is_mended_and_others
     [
         pytest.param(Edit(ML_MODEL_VERSION, VERSION, ("spec", "run"), 5), id="a version's run"),
         pytest.param(Edit(ML_MODEL_VERSION, VERSION, ("spec", "version"), "two"), id="a version's number"),
-        pytest.param(Edit(ML_MODEL_VERSION, VERSION, ("spec", "modelName"), None), id="a version's model"),
         pytest.param(Edit(ML_MODEL_VERSION, VERSION, ("status", "digest"), 5), id="a version's digest"),
         pytest.param(Edit(ML_DEPLOYMENT, "old", ("spec", "routing"), "odd"), id="a deployment's routing"),
     ],
@@ -89,7 +90,10 @@ async def test_an_object_edited_in_etcd_is_stalled_until_it_is_mended_and_others
 async def test_where_a_rule_of_the_schema_stumbles_over_the_field_an_event_names_it(
     edit: Edit, plane: ControlPlane, proxy: Proxy, stage: Stage
 ) -> None:
-    """The API server refuses every status of such an object, because it cannot evaluate the rule."""
+    """The API server refuses every status of such an object, because it cannot evaluate the rule.
+
+    ``test_refused_statuses.py`` has all these fields.
+    """
     async with proxy.door("only") as door, controller(door, stage.namespace), plane.open_rest() as rest:
         events = KubeClient(rest, kinds=[EVENT])
         await settle(stage)

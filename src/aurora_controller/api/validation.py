@@ -25,6 +25,8 @@ class Rule:
     """The field below ``self`` that the error is about, such as ``.strategy.canaryWeight``."""
     message_expression: str = ""
     """CEL that gives the message where it should quote the value; ``message`` stands in when it fails."""
+    only_at_creation: bool = False
+    """Not asked of updates, for rules of the root on what never changes: those of a status are updates of it, too."""
 
 
 def rules(*given: Rule) -> dict[str, Any]:
@@ -32,9 +34,10 @@ def rules(*given: Rule) -> dict[str, Any]:
     return {"x-kubernetes-validations": [_keyword(rule) for rule in given]}
 
 
-def _keyword(rule: Rule) -> dict[str, str]:
+def _keyword(rule: Rule) -> dict[str, Any]:
     keyword = {
-        "rule": rule.expression,
+        "rule": f"oldSelf.hasValue() || ({rule.expression})" if rule.only_at_creation else rule.expression,
+        "optionalOldSelf": rule.only_at_creation,
         "message": rule.message,
         "messageExpression": rule.message_expression,
         "fieldPath": rule.field,
@@ -50,6 +53,7 @@ NAME: Final = Rule(
         "choose another name"
     ),
     field=".metadata",
+    only_at_creation=True,
 )
 """For the root of a kind whose children are named after it."""
 

@@ -5,9 +5,8 @@ work (``town.py``). Metadata is not touched: ``kube/reflector.py`` lets no malfo
 """
 
 import asyncio
-import copy
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Any, Final, get_args
@@ -30,16 +29,14 @@ from aurora_controller.kube.conditions import conditions_of, find_condition
 from aurora_controller.kube.meta import Kind, Manifest, key_of, labels_of
 from aurora_controller.kube.metrics import REGISTRY
 from aurora_controller.kube.reconcile import ReconcileError, Stalled
+from tests.shared.mutations import at, mutations, named
 from tests.unit.builders import MODEL
 from tests.unit.controller.every_kind import CHILD_KINDS, KINDS
 from tests.unit.controller.town import Town, a_town_at_rest
 from tests.unit.fakes.clock import FakeClock
 
-Path = tuple[str | int, ...]
 Place = tuple[Kind, str]
 Ends = Mapping[Place, Manifest]
-MISSING: Final = object()
-VALUES: Final = (MISSING, None, "odd", -1, ["odd"], {"odd": "odd"})
 MODELS: Final[Mapping[str, type[BaseModel]]] = {one.kind.kind: one.model for one in CUSTOM_RESOURCES}
 NOW: Final = parse_time("2026-11-23T10:05:00Z")
 """Some time after the town came to rest."""
@@ -184,45 +181,6 @@ def without(objects: Ends, place: Place) -> Ends:
 
 def owners(obj: Manifest) -> set[str]:
     return {one["uid"] for one in obj["metadata"].get("ownerReferences") or ()}
-
-
-def mutations(manifest: Manifest) -> Iterator[tuple[Path, Manifest]]:
-    """Each node beside metadata, replaced by each value."""
-    content = {part: value for part, value in manifest.items() if part not in {"apiVersion", "kind", "metadata"}}
-    for path in list(paths(content)):
-        for value in VALUES:
-            odd = copy.deepcopy(manifest)
-            parent = at(odd, path[:-1])
-            if value is not MISSING:
-                parent[path[-1]] = copy.deepcopy(value)
-            elif isinstance(parent, dict):
-                del parent[path[-1]]
-            if odd != manifest:
-                yield path, odd
-
-
-def paths(node: Any, path: Path = ()) -> Iterator[Path]:
-    if path:
-        yield path
-    # One item of a list stands for all, and the templates of pods are nobody's but Kubernetes' to read.
-    items = node.items() if isinstance(node, dict) else enumerate(node[:1]) if isinstance(node, list) else ()
-    for key, inner in items:
-        if key != "template":
-            yield from paths(inner, (*path, key))
-
-
-def at(node: Any, path: Path) -> Any:
-    """The node there, or None."""
-    for part in path:
-        try:
-            node = node[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return node
-
-
-def named(path: Path) -> tuple[str, ...]:
-    return tuple(part for part in path if isinstance(part, str))
 
 
 def fields(model: Any, path: tuple[str, ...] = ()) -> AbstractSet[tuple[str, ...]]:

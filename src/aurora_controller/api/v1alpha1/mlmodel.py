@@ -84,7 +84,7 @@ class MLModelStatus(ApiModel):
         list[Alias],
         Field(
             description="Where the aliases stand.",
-            json_schema_extra=list_by("name"),
+            json_schema_extra=ATOMIC_LIST,
         ),
     ] = Field(default_factory=list)
     champion: Annotated[int | None, Field(description="Version of the alias champion, for the column.")] = None

@@ -26,6 +26,7 @@ _NAME: Final = Rule(
     ),
     message="metadata.name must be <modelName>-v<version>, so that nobody can reserve a number twice: rename it",
     field=".metadata",
+    only_at_creation=True,
 )
 _IMMUTABLE_SPEC: Final = Rule(
     expression="self == oldSelf",
