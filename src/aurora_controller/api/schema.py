@@ -12,6 +12,7 @@ remove a value; neither have list items, for server-side apply merges them by ke
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel
@@ -112,8 +113,12 @@ def custom_resource_definition(resource: CustomResource) -> Manifest:
     }
 
 
+@cache
 def object_schema(model: type[BaseModel]) -> Schema:
-    """Schema of whole objects: ``spec`` with defaults, ``status`` without; metadata is the API server's to check."""
+    """Schema of whole objects: ``spec`` with defaults, ``status`` without; metadata is the API server's to check.
+
+    To be read only: making it takes some 50 ms, so all who ask share one.
+    """
     source = model.model_json_schema(by_alias=True)
     reader = _Reader(source.get("$defs", {}))
     properties: Schema = dict(_ROOT_PROPERTIES)
