@@ -8,7 +8,8 @@ import asyncio
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
@@ -107,6 +108,8 @@ class Proxy:
         self._plane = plane
         self.rules = RuleBook()
         self.writes: list[Write] = []
+        self._steps: defaultdict[str, list[Write]] = defaultdict(list)
+        """By namespace."""
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -143,10 +146,11 @@ class Proxy:
     def forget(self) -> None:
         """The log of writes begins anew."""
         self.writes.clear()
+        self._steps.clear()
 
-    def steps(self, namespace: str) -> list[Write]:
+    def steps(self, namespace: str) -> Sequence[Write]:
         """Writes of reconciles there."""
-        return [write for write in self.writes if write.call.is_step and write.call.namespace == namespace]
+        return tuple(self._steps.get(namespace, ()))
 
     async def _handle(self, door: Door, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
@@ -215,6 +219,8 @@ class Proxy:
             began=time.monotonic(),
         )
         self.writes.append(write)
+        if call.is_step:
+            self._steps[call.namespace].append(write)
         return write
 
     def _headers(self, door: Door, request: web.BaseRequest) -> dict[str, str]:
