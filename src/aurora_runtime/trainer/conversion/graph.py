@@ -27,7 +27,7 @@ class Graph:
     input = INPUT_TENSOR
 
     def __init__(self, *, features: int) -> None:
-        self._features = features
+        self.features = features
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
         self._functions: list[onnx.FunctionProto] = []
@@ -75,7 +75,7 @@ class Graph:
         graph = helper.make_graph(
             self._nodes,
             "aurora",
-            [helper.make_tensor_value_info(INPUT_TENSOR, TensorProto.DOUBLE, ["N", self._features])],
+            [helper.make_tensor_value_info(INPUT_TENSOR, TensorProto.DOUBLE, ["N", self.features])],
             [
                 helper.make_tensor_value_info(name, _TYPES[datatype], ["N" if size == -1 else size for size in shape])
                 for name, (_, datatype, shape) in outputs.items()

@@ -120,15 +120,22 @@ def test_no_ensemble_is_larger_than_it_must_be(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("target", "mode"),
-    [pytest.param([0, 0, 0, 1], 3, id="most go left: greater"), pytest.param([0, 1, 1, 1], 0, id="most go right")],
+    ("target", "column", "split"),
+    [
+        pytest.param([0, 0, 0, 1], 1, -np.nextafter(2.5, 3), id="most go left: of the negated feature"),
+        pytest.param([0, 1, 1, 1], 0, 0.5, id="most go right"),
+    ],
 )
-def test_most_training_rows_take_the_branch_that_lies_beside_its_node(target: list[int], mode: int) -> None:
-    """ONNX Runtime puts a node's false branch there."""
+def test_most_training_rows_take_the_branch_that_lies_beside_its_node(
+    target: list[int], column: int, split: float
+) -> None:
+    """ONNX Runtime puts a node's false branch there, and is faster where every node asks x <= split."""
     model = RandomForestRegressor(1, bootstrap=False).fit(np.arange(4.0)[:, None], target)
     (function,) = onnx.load_from_string(to_onnx(model)).functions
-    modes = {attribute.name: attribute for attribute in function.node[0].attribute}["nodes_modes"]
-    assert onnx.numpy_helper.to_array(modes.t).tolist() == [mode]
+    attributes = {attribute.name: attribute for attribute in function.node[0].attribute}
+    assert list(attributes["nodes_featureids"].ints) == [column]
+    assert onnx.numpy_helper.to_array(attributes["nodes_splits"].t).tolist() == [split]
+    assert onnx.numpy_helper.to_array(attributes["nodes_modes"].t).tolist() == [0]
 
 
 _MEMORY_OF_A_SESSION = """
