@@ -1,4 +1,4 @@
-"""What a write costs the API server, by the way it is made; see docs/adr/0006-cheaper-writes.md.
+"""What a write costs the API server, by the way it is made, and a look before it; see docs/adr/0006-cheaper-writes.md.
 
     python -m bench.controller.writes --kube-bin FOLDER [--blocks N]
 
@@ -8,6 +8,7 @@ same server. What is counted is CPU time of kube-apiserver and etcd, per write. 
 
 import argparse
 import asyncio
+import contextlib
 import copy
 import statistics
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from bench.controller import children
-from bench.controller.cluster import Api, Cluster, Json
+from bench.controller.cluster import Api, ApiError, Cluster, Json
 from bench.controller.phases import CHILDREN, WIDGETS, in_parallel, install_widgets
 from bench.controller.process import cpu_seconds
 
@@ -77,6 +78,15 @@ class Portion:
             )
 
         await in_parallel(make, self._names)
+
+    async def look(self) -> float:
+        """CPU of asking for a Deployment that is not there yet."""
+
+        async def ask(name: str) -> None:
+            with contextlib.suppress(ApiError):
+                await self._api.get(f"{CHILDREN['Deployment']}/{name}")
+
+        return await self._spent(lambda: in_parallel(ask, self._names))
 
     async def first(self, way: Way) -> list[float]:
         """CPU of each kind's first write."""
@@ -160,6 +170,7 @@ async def measure(api: Api, pids: Sequence[int], blocks: int) -> dict[str, list[
             way, verb, done = [(create, "plain create", "created"), (apply, "apply", "applied")][(block + turn) % 2]
             portion = Portion(api, pids, f"b{block}-{done}")
             await portion.make_widgets()
+            note("look for a Deployment that is not there", await portion.look())
             for kind, milliseconds in zip(CHILDREN, await portion.first(way), strict=True):
                 note(f"first write of {ARTICLE[kind]} {kind} by {verb}", milliseconds)
             for what, milliseconds in (await portion.once(way)).items():

@@ -283,6 +283,17 @@ class ApiServerConformance:
             await api.apply(api.probe(a=1), uid=_OTHER_UID)
         assert (await api.apply(api.probe(a=1), uid=uid_of(created)))["spec"] == {"a": 1}
 
+    @pytest.mark.parametrize("force", [True, False])
+    async def test_an_apply_of_what_must_be_new_never_changes_anything(self, api: Api, *, force: bool) -> None:
+        created = await api.apply(api.probe(a=1), force=force, must_be_new=True)
+        assert [(record["manager"], record["operation"]) for record in created["metadata"]["managedFields"]] == [
+            ("us", "Apply")
+        ]
+        for manager in ("us", "them"):
+            with pytest.raises(Conflict):
+                await api.apply(api.probe(b=2), by=manager, force=force, must_be_new=True)
+        assert await api.client.get(PROBE, api.key("one")) == created
+
     async def test_an_intent_may_not_say_who_owns_what(self, api: Api) -> None:
         intent = api.probe()
         intent["metadata"]["managedFields"] = [{"manager": "us", "operation": "Apply"}]

@@ -95,9 +95,15 @@ class Api:
         return {"apiVersion": PROBE.api_version, "kind": PROBE.kind, "metadata": metadata, "spec": spec}
 
     async def apply(
-        self, manifest: Manifest, *, by: str = "us", force: bool = True, uid: str | None = None
+        self,
+        manifest: Manifest,
+        *,
+        by: str = "us",
+        force: bool = True,
+        uid: str | None = None,
+        must_be_new: bool = False,
     ) -> Manifest:
-        return await self.client.apply(PROBE, manifest, field_manager=by, force=force, uid=uid)
+        return await self.client.apply(PROBE, manifest, field_manager=by, force=force, uid=uid, must_be_new=must_be_new)
 
     async def watched(self, kind: Kind, count: int, **params: str) -> Sequence[WatchEvent]:
         """The first ``count`` events of a watch."""

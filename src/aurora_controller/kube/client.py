@@ -21,6 +21,8 @@ _MERGE_PATCH = "application/merge-patch+json"
 # JSON is YAML, and far cheaper to write.
 _APPLY_PATCH = "application/apply-patch+yaml"
 _PAGE_SIZE = 500
+_NOBODYS_VERSION = "1"
+"""That of an empty etcd: no object has it. An apply with a version updates that version alone, and still creates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,15 +77,24 @@ class KubeClient:
         return await self._json("PUT", _path(kind, key_of(manifest)), body=manifest, content_type=_JSON)
 
     async def apply(
-        self, kind: Kind, manifest: Manifest, *, field_manager: str, force: bool = True, uid: str | None = None
+        self,
+        kind: Kind,
+        manifest: Manifest,
+        *,
+        field_manager: str,
+        force: bool = True,
+        uid: str | None = None,
+        must_be_new: bool = False,
     ) -> Manifest:
         """Server-side apply of the full intent: fields this manager applied before and omits now are removed.
 
         Creates the object when it is absent, unless ``uid`` says which one is meant: then Conflict.
-        Unforced, raises ApplyConflict when another manager owns a field.
+        With ``must_be_new``, Conflict when there is any. Unforced, ApplyConflict when another manager owns a field.
         """
         if uid is not None:
             manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": uid}}
+        if must_be_new:
+            manifest = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": _NOBODYS_VERSION}}
         params = {"fieldManager": field_manager, "force": "true" if force else "false"}
         path = _path(kind, key_of(manifest))
         return await self._json("PATCH", path, params=params, body=manifest, content_type=_APPLY_PATCH)

@@ -55,7 +55,14 @@ class WritingClient(Protocol):
     async def get_or_none(self, kind: Kind, key: ObjectKey) -> Manifest | None: ...
     async def create(self, kind: Kind, manifest: Manifest) -> Manifest: ...
     async def apply(
-        self, kind: Kind, manifest: Manifest, *, field_manager: str, force: bool = True, uid: str | None = None
+        self,
+        kind: Kind,
+        manifest: Manifest,
+        *,
+        field_manager: str,
+        force: bool = True,
+        uid: str | None = None,
+        must_be_new: bool = False,
     ) -> Manifest: ...
     async def merge_patch(
         self, kind: Kind, key: ObjectKey, patch: Mapping[str, Any], *, subresource: str | None = None
@@ -150,16 +157,18 @@ class Executor:
             log.debug("server stores another form of the intent", kind=kind.kind, key=str(key_of(intent)))
 
     async def _apply_new(self, kind: Kind, intent: Manifest) -> Manifest:
-        """Looks first: an apply merges into a stranger's object as soon as no field of the two disagrees.
-
-        Unforced, so that one that appears in between loses none of its fields.
-        """
-        live = await self._client.get_or_none(kind, key_of(intent)) if controller_of(intent) is not None else None
-        if live is None:
-            return await self._client.apply(kind, intent, field_manager=self._field_manager, force=False)
-        _check_owner(live, intent)
-        if is_deleting(live):
-            raise _Outdated("being deleted")
+        """Creates it and nothing else: an apply merges into a stranger's object where no field of the two disagrees."""
+        try:
+            return await self._client.apply(
+                kind, intent, field_manager=self._field_manager, force=False, must_be_new=True
+            )
+        except Conflict as error:
+            live = await self._client.get_or_none(kind, key_of(intent))
+            if live is None:
+                raise
+            _check_owner(live, intent)
+            if is_deleting(live):
+                raise _Outdated("being deleted") from error
         log.info("object taken back", kind=kind.kind, key=str(key_of(intent)))
         return await self._apply_over(kind, intent, uid_of(live))
 

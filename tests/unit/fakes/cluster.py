@@ -135,13 +135,22 @@ class FakeCluster:
             return self._store(kind, copy.deepcopy(manifest), manager="create")
 
     async def apply(
-        self, kind: Kind, manifest: Manifest, *, field_manager: str, force: bool = True, uid: str | None = None
+        self,
+        kind: Kind,
+        manifest: Manifest,
+        *,
+        field_manager: str,
+        force: bool = True,
+        uid: str | None = None,
+        must_be_new: bool = False,
     ) -> Manifest:
         key = key_of(manifest)
         with self._write("apply", kind, key):
             current = self._live.get((kind, key))
             if uid is not None and (current is None or uid_of(current) != uid):
                 raise Conflict("uid mismatch", code=409, reason="Conflict")
+            if must_be_new and current is not None:
+                raise Conflict("the object has been modified", code=409, reason="Conflict")
             merged = copy.deepcopy(current or {"metadata": {}})
             if current is not None and not force:
                 self._check_fields(current, manifest, field_manager)

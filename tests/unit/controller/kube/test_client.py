@@ -74,6 +74,13 @@ async def test_the_uid_of_an_apply_travels_with_it_and_leaves_the_manifest_alone
     assert "uid" not in intent["metadata"]
 
 
+async def test_an_apply_of_what_must_be_new_names_a_version_that_no_object_has(world: World) -> None:
+    intent = a_widget(size=1)
+    await world.client.apply(WIDGET, intent, field_manager="us", must_be_new=True)
+    assert orjson.loads(world.sent.body)["metadata"]["resourceVersion"] == "1"
+    assert "resourceVersion" not in intent["metadata"]
+
+
 async def test_a_list_is_read_by_page(world: World) -> None:
     for number in range(1001):
         world.server.objects.create(CONFIG_MAP, _a_config_map(number), manager="test")

@@ -4,8 +4,9 @@ import copy
 
 import pytest
 
+from aurora_controller.kube.errors import Conflict
 from aurora_controller.kube.executor import Outcome
-from aurora_controller.kube.meta import DEPLOYMENT, SERVICE
+from aurora_controller.kube.meta import DEPLOYMENT, SERVICE, Kind, Manifest, ObjectKey
 from aurora_controller.kube.reconcile import (
     Apply,
     Waiting,
@@ -108,24 +109,55 @@ async def test_a_strangers_object_of_the_same_name_is_not_taken_over(world: Exec
 
 async def test_a_strangers_object_that_disagrees_in_no_field_is_not_taken_over(world: Executing) -> None:
     """An apply would merge into it without a conflict, our owner reference included: it would be deleted with us."""
-    world.cluster.add(an_object(SERVICE, "wheel", spec={"externalName": "db.example.com"}))
+    theirs = world.cluster.add(an_object(SERVICE, "wheel", spec={"externalName": "db.example.com"}))
 
     with pytest.raises(Waiting, match="OwnerConflict: Service wheel exists and is not managed"):
         await world.execute(Apply(manifest=world.intent(SERVICE, spec={"type": "ClusterIP"}), existing=None))
 
-    assert world.cluster.writes == []
+    assert world.cluster.live(SERVICE, "wheel") == theirs
 
 
-async def test_a_strangers_object_that_appears_in_between_loses_no_field(world: Executing) -> None:
+async def test_a_strangers_object_that_appears_in_the_last_moment_is_not_taken_over(world: Executing) -> None:
     def appear(what: str) -> None:
         world.cluster.on_write = lambda _: None
-        world.cluster.add(an_object(SERVICE, "wheel", spec={"type": "LoadBalancer"}))
+        world.cluster.add(an_object(SERVICE, "wheel", spec={"externalName": "db.example.com"}))
 
     world.cluster.on_write = appear
-    outcome = await world.execute(Apply(manifest=world.intent(SERVICE, spec={"type": "ClusterIP"}), existing=None))
 
-    assert outcome is Outcome.OUTDATED
-    assert world.cluster.live(SERVICE, "wheel")["spec"] == {"type": "LoadBalancer"}
+    with pytest.raises(Waiting, match="OwnerConflict: Service wheel exists and is not managed"):
+        await world.execute(Apply(manifest=world.intent(SERVICE, spec={"type": "ClusterIP"}), existing=None))
+
+    assert world.cluster.live(SERVICE, "wheel")["spec"] == {"externalName": "db.example.com"}
+
+
+async def test_a_conflict_over_what_is_gone_by_then_is_looked_at_again(world: Executing) -> None:
+    def refuse(what: str) -> None:
+        raise Conflict("the object has been modified", code=409, reason="Conflict")
+
+    world.cluster.on_write = refuse
+
+    assert await world.apply(world.intent(SERVICE, spec={})) is Outcome.OUTDATED
+
+
+async def test_what_has_no_owner_is_applied_over_what_is_there(world: Executing) -> None:
+    world.cluster.add(an_object(SERVICE, "wheel", spec={"externalName": "db.example.com"}))
+
+    await world.execute(Apply(manifest=an_object(SERVICE, "wheel", spec={"type": "ClusterIP"}), existing=None))
+
+    assert world.cluster.live(SERVICE, "wheel")["spec"] == {"externalName": "db.example.com", "type": "ClusterIP"}
+
+
+async def test_what_is_created_takes_one_request(world: Executing) -> None:
+    asked: list[ObjectKey] = []
+
+    async def look(kind: Kind, key: ObjectKey) -> Manifest | None:
+        asked.append(key)
+        return None
+
+    world.cluster.get_or_none = look  # type: ignore[method-assign]
+    await world.apply(world.intent(SERVICE, spec={}))
+
+    assert (world.cluster.writes, asked) == (["apply Service wheel"], [])
 
 
 async def test_a_strangers_object_that_the_cache_knows_is_not_written_to(world: Executing) -> None:
