@@ -150,7 +150,7 @@ class Proxy:
 
     def steps(self, namespace: str) -> Sequence[Write]:
         """Writes of reconciles there."""
-        return tuple(self._steps.get(namespace, ()))
+        return list(self._steps.get(namespace, ()))
 
     async def _handle(self, door: Door, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
