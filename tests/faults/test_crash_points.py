@@ -1,9 +1,14 @@
 """T1 and T2: every write of every scenario goes wrong once, and the story ends the same with nothing done twice.
 
-A learning run numbers the writes. Either the controller dies before, in or after one of them and another follows it,
-or it lives on without having heard what became of the write. Controllers run inside this process here;
+A learning run numbers the writes. Either the controller dies before or after one of them is performed and another
+follows it, or it lives on without having heard what became of the write. Controllers run inside this process here;
 ``controllers.py`` says why that is the same to the cluster, and ``test_kills.py`` kills the program itself.
 The runs of all scenarios are beside each other, on a clock by which backoffs and pauses are short.
+
+To die after the answer has come is no third way. A controller keeps nothing outside the cluster, so what it leaves is
+all writes up to this one, at some moment before its next: whether it had read the answer dies with it. When the answer
+is lost, that is the first such moment; when it is killed before the next is sent, the last. The program itself, in
+``test_kills.py``, dies in all three ways.
 """
 
 import asyncio
@@ -15,7 +20,7 @@ import pytest
 from tests.faults.clocks import FastClock
 from tests.faults.oracles import Violations
 from tests.faults.proxy import Write
-from tests.faults.rules import Action, Delay, LoseAnswer, Refuse, Rule
+from tests.faults.rules import Action, LoseAnswer, Refuse, Rule
 from tests.faults.runs import AT_ONCE, Bench, Case, Tasks, compare
 from tests.faults.scenarios import SCENARIOS
 
@@ -23,7 +28,6 @@ BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}
 CRASHES: Final[Mapping[str, Action]] = {
     "killed before it is sent": Refuse(),
     "killed, performed and its answer lost": LoseAnswer(),
-    "killed after its answer": Delay(seconds=0),
 }
 SLOTS: Final = asyncio.Semaphore(AT_ONCE)
 """Of all scenarios together."""
