@@ -5,11 +5,10 @@ server-side apply by field and cascading deletion are as on a real server; lists
 be held back, writes can be made to fail, and every write is written down.
 """
 
-import copy
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import orjson
 
@@ -20,6 +19,7 @@ from aurora_controller.kube.reconcile import Watch
 from aurora_controller.kube.store import text_at
 
 Path = tuple[str, ...]
+_Json = TypeVar("_Json")
 _SERVER_FIELDS = ("uid", "resourceVersion", "generation", "creationTimestamp")
 
 
@@ -34,7 +34,7 @@ class FakeCluster:
         self._kinds = {(kind.api_version, kind.kind): kind for kind in kinds}
         self._defaults = defaults
         self._live: dict[tuple[Kind, ObjectKey], Manifest] = {}
-        self._seen: dict[tuple[Kind, ObjectKey], Manifest] = {}
+        self._seen: dict[Kind, dict[ObjectKey, Manifest]] = {kind: {} for kind in kinds}
         self._stored: dict[tuple[str, str], bytes] = {}
         """Every version as it was stored, by uid and resourceVersion."""
         self._owners: dict[tuple[str, Path], set[str]] = {}
@@ -57,13 +57,13 @@ class FakeCluster:
     def add(self, *manifests: Manifest) -> Manifest:
         """As another client would; returns the last one as stored."""
         for manifest in manifests:
-            stored = self._store(self.kind_of(manifest), copy.deepcopy(manifest), manager="somebody")
+            stored = self._store(self.kind_of(manifest), _copied(manifest), manager="somebody")
         return stored
 
     def restore(self, *manifests: Manifest) -> None:
         """As from a backup: versions, uids and generations are those of the manifests; defaults are added."""
         for manifest in manifests:
-            obj = copy.deepcopy(manifest)
+            obj = _copied(manifest)
             self._defaults(obj)
             place = (self.kind_of(obj), key_of(obj))
             self._live[place], self._stored[_version_of(obj)] = obj, orjson.dumps(obj)
@@ -97,7 +97,8 @@ class FakeCluster:
     def resume_cache(self) -> None:
         """The cache catches up with everything it was held back from."""
         self._is_held_back = False
-        for place in sorted(self._live.keys() | self._seen.keys()):
+        seen = {(kind, key) for kind, here in self._seen.items() for key in here}
+        for place in sorted(self._live.keys() | seen):
             self._show(place)
         self.seen_version = self._version
         self.on_any_change()
@@ -111,8 +112,9 @@ class FakeCluster:
         for obj in self._live.values():
             self._check_unchanged(obj)
         if self._is_held_back:
-            for obj in self._seen.values():
-                self._check_unchanged(obj)
+            for here in self._seen.values():
+                for obj in here.values():
+                    self._check_unchanged(obj)
 
     # The client.
 
@@ -123,16 +125,16 @@ class FakeCluster:
         found = self._live.get((kind, key))
         if found is None:
             raise NotFound(f"{kind.plural} {key} not found", code=404, reason="NotFound")
-        return copy.deepcopy(found)
+        return _copied(found)
 
     async def get_or_none(self, kind: Kind, key: ObjectKey) -> Manifest | None:
-        return copy.deepcopy(self._live.get((kind, key)))
+        return _copied(self._live.get((kind, key)))
 
     async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
         with self._write("create", kind, key_of(manifest)):
             if (kind, key_of(manifest)) in self._live:
                 raise AlreadyExists(f"{kind.plural} {key_of(manifest)} exists", code=409, reason="AlreadyExists")
-            return self._store(kind, copy.deepcopy(manifest), manager="create")
+            return self._store(kind, _copied(manifest), manager="create")
 
     async def apply(
         self,
@@ -151,13 +153,13 @@ class FakeCluster:
                 raise Conflict("uid mismatch", code=409, reason="Conflict")
             if must_be_new and current is not None:
                 raise Conflict("the object has been modified", code=409, reason="Conflict")
-            merged = copy.deepcopy(current or {"metadata": {}})
+            merged = _copied(current or {"metadata": {}})
             if current is not None and not force:
                 self._check_fields(current, manifest, field_manager)
             if current is not None:
                 for path in self._left_out(current, manifest, field_manager):
                     _drop(merged, path)
-            _overlay(merged, copy.deepcopy(manifest))
+            _overlay(merged, _copied(manifest))
             return self._store(kind, merged, manager=field_manager, intent=manifest)
 
     async def merge_patch(
@@ -191,9 +193,8 @@ class FakeCluster:
 
     def subscribe(self, watch: Watch, handler: Handler) -> None:
         self._handlers.append((watch, handler))
-        for (kind, _), obj in sorted(self._seen.items(), key=lambda item: item[0]):
-            if kind == watch.kind:
-                handler(None, obj, is_initial=True)
+        for obj in self.cache.list(watch.kind):
+            handler(None, obj, is_initial=True)
 
     @property
     def cache(self) -> "CacheView":
@@ -210,6 +211,7 @@ class FakeCluster:
         self.after_write(line)
 
     def _store(self, kind: Kind, obj: Manifest, *, manager: str, intent: Manifest | None = None) -> Manifest:
+        """``obj`` is nobody else's: completed, it is the answer."""
         obj.setdefault("apiVersion", kind.api_version)
         obj.setdefault("kind", kind.kind)
         place = (kind, key_of(obj))
@@ -222,15 +224,15 @@ class FakeCluster:
         self._defaults(obj)
         self._claim(obj if intent is None else intent, obj, before, manager, is_apply=intent is not None)
         if before is not None and _content(before) == _content(obj):
-            return copy.deepcopy(before)
+            return _copied(before)
         is_new_spec = before is None or before.get("spec") != obj.get("spec")
         metadata["generation"] = (before or {"metadata": {}})["metadata"].get("generation", 0) + int(is_new_spec)
         self._version += 1
         metadata["resourceVersion"] = str(self._version)
-        self._live[place] = copy.deepcopy(obj)
-        self._stored[_version_of(obj)] = orjson.dumps(obj)
+        stored = orjson.dumps(obj)
+        self._live[place], self._stored[_version_of(obj)] = orjson.loads(stored), stored
         self._show(place)
-        return copy.deepcopy(obj)
+        return obj
 
     def _delete(self, kind: Kind, key: ObjectKey) -> None:
         gone = self._live.pop((kind, key))
@@ -249,13 +251,14 @@ class FakeCluster:
     def _show(self, place: tuple[Kind, ObjectKey]) -> None:
         if self._is_held_back:
             return
-        old, new = self._seen.pop(place, None), self._live.get(place)
+        kind, key = place
+        old, new = self._seen[kind].pop(key, None), self._live.get(place)
         if new is not None:
-            self._seen[place] = new
+            self._seen[kind][key] = new
         self.seen_version = self._version
         if old != new:
             for watch, handler in self._handlers:
-                if watch.kind == place[0]:
+                if watch.kind == kind:
                     handler(old, new, is_initial=False)
         self.on_any_change()
 
@@ -290,18 +293,16 @@ class FakeCluster:
 class CacheView:
     """Reads as ``kube/cache.py`` offers them."""
 
-    def __init__(self, cluster: FakeCluster, seen: Mapping[tuple[Kind, ObjectKey], Manifest]) -> None:
+    def __init__(self, cluster: FakeCluster, seen: Mapping[Kind, Mapping[ObjectKey, Manifest]]) -> None:
         self._cluster = cluster
         self._seen = seen
 
     def get(self, kind: Kind, key: ObjectKey) -> Manifest | None:
-        return self._seen.get((kind, key))
+        return self._seen[kind].get(key)
 
     def list(self, kind: Kind, namespace: str | None = None) -> Sequence[Manifest]:
-        found = {
-            key: obj for (one, key), obj in self._seen.items() if one == kind and namespace in {None, key.namespace}
-        }
-        return [found[key] for key in sorted(found)]
+        here = self._seen[kind]
+        return [here[key] for key in sorted(here) if namespace in {None, key.namespace}]
 
     def owned_by(self, kind: Kind, uid: str) -> Sequence[Manifest]:
         return [obj for obj in self.list(kind) if (controller_of(obj) or {}).get("uid") == uid]
@@ -363,13 +364,24 @@ def _overlay(obj: Manifest, fields: Mapping[str, Any]) -> None:
 
 
 def _patched(obj: Manifest, patch: Mapping[str, Any]) -> Manifest:
-    result = copy.deepcopy(obj)
+    result = _copied(obj)
+    _merge(result, _copied(patch))
+    return result
+
+
+def _merge(obj: Manifest, patch: Mapping[str, Any]) -> None:
     for name, value in patch.items():
         if value is None:
-            result.pop(name, None)
-        elif isinstance(value, Mapping):
-            inner = result.get(name)
-            result[name] = _patched(inner if isinstance(inner, dict) else {}, value)
+            obj.pop(name, None)
+        elif isinstance(value, dict):
+            if not isinstance(obj.get(name), dict):
+                obj[name] = {}
+            _merge(obj[name], value)
         else:
-            result[name] = copy.deepcopy(value)
-    return result
+            obj[name] = value
+
+
+def _copied(obj: _Json) -> _Json:
+    """What JSON makes of it, ten times as fast as ``copy.deepcopy``."""
+    copied: _Json = orjson.loads(orjson.dumps(obj))
+    return copied
