@@ -27,13 +27,13 @@ from aurora_controller.api.v1alpha1.resources import CUSTOM_RESOURCES
 from aurora_controller.kube.clock import parse_time
 from aurora_controller.kube.conditions import conditions_of, find_condition
 from aurora_controller.kube.meta import Kind, Manifest, key_of, labels_of
-from aurora_controller.kube.metrics import REGISTRY
 from aurora_controller.kube.reconcile import ReconcileError, Stalled
 from tests.shared.mutations import at, mutations, named
 from tests.unit.builders import MODEL
 from tests.unit.controller.every_kind import CHILD_KINDS, KINDS
 from tests.unit.controller.town import Town, a_town_at_rest
 from tests.unit.fakes.clock import FakeClock
+from tests.unit.fakes.metrics import series
 
 Place = tuple[Kind, str]
 Ends = Mapping[Place, Manifest]
@@ -205,5 +205,4 @@ def refused_field(model: type[BaseModel], manifest: Manifest) -> str | None:
 
 def failures() -> float:
     """Bugs that were caught, and events that led to nobody."""
-    names = {"controller_runtime_reconcile_panics_total", "watch_events_skipped_total"}
-    return sum(sample.value for family in REGISTRY.collect() for sample in family.samples if sample.name in names)
+    return sum(series("controller_runtime_reconcile_panics_total") + series("watch_events_skipped_total"))

@@ -5,7 +5,6 @@ missing or malformed. Nobody plays the kubelet there: whatever changes, a contro
 """
 
 import asyncio
-import copy
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -162,6 +161,5 @@ def _running(workload: Manifest) -> Iterable[Manifest]:
 
 
 def _settled(manifest: Manifest) -> Manifest:
-    content = copy.deepcopy(manifest)
-    del content["metadata"]["resourceVersion"]
-    return content
+    metadata = {name: value for name, value in manifest["metadata"].items() if name != "resourceVersion"}
+    return {**manifest, "metadata": metadata}

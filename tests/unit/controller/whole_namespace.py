@@ -8,6 +8,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +45,20 @@ class Schemas:
     """Stores Aurora's objects as the API server does: pruned and completed by the schemas in ``folder``."""
 
     def __init__(self, folder: Path = golden.CRDS) -> None:
-        crds = [yaml.safe_load(path.read_text()) for path in folder.glob("aurora.io_*.yaml")]
-        self._by_kind = {
-            crd["spec"]["names"]["kind"]: crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for crd in crds
-        }
+        self._by_kind = _schemas(folder)
 
     def __call__(self, obj: Manifest) -> None:
         schema = self._by_kind.get(obj["kind"], {}).get("properties", {})
         for part in ("spec", "status"):
             if part in obj:
                 _store(obj[part], schema.get(part, _ANYTHING))
+
+
+@cache
+def _schemas(folder: Path) -> Mapping[str, Mapping[str, Any]]:
+    """By kind. To be read only: all namespaces share them."""
+    crds = [yaml.safe_load(path.read_text()) for path in folder.glob("aurora.io_*.yaml")]
+    return {crd["spec"]["names"]["kind"]: crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for crd in crds}
 
 
 _ANYTHING: Mapping[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}

@@ -10,14 +10,14 @@ from aurora_controller.api.unknown_fields import UnknownFields, unknown_fields
 from aurora_controller.api.v1alpha1.mldeployment import MLDeployment
 from aurora_controller.api.v1alpha1.mltrainingjob import MLTrainingJob
 from aurora_controller.api.v1alpha1.resources import CUSTOM_RESOURCES
-from aurora_controller.kube.metrics import REGISTRY
 from tests.unit.builders import a_deployment, a_training_job
+from tests.unit.fakes.metrics import series
 
 DEPLOYMENTS = next(one for one in CUSTOM_RESOURCES if one.model is MLDeployment)
 
 
 def counted() -> float:
-    return REGISTRY.get_sample_value("unknown_fields_total", {"kind": "MLDeployment"}) or 0.0
+    return sum(series("unknown_fields_total", kind="MLDeployment"))
 
 
 @pytest.mark.parametrize(

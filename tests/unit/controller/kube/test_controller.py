@@ -9,11 +9,11 @@ import pytest
 from aurora_controller.kube.controller import Controller
 from aurora_controller.kube.errors import OutcomeUnknown
 from aurora_controller.kube.meta import DEPLOYMENT, SECRET, SERVICE
-from aurora_controller.kube.metrics import REGISTRY
 from aurora_controller.kube.reconcile import Request
 from tests.unit.controller.kube.widgets import WIDGET, a_widget
 from tests.unit.controller.kube.world import World, kill_at
 from tests.unit.fakes.clock import settle
+from tests.unit.fakes.metrics import series
 
 CONVERGED = ["create Secret wheel", "apply Deployment wheel", "apply Service wheel", "patch status Widget wheel"]
 
@@ -253,14 +253,12 @@ async def test_a_stop_lets_the_reconcile_under_way_end_and_takes_no_other(world:
 
 async def test_every_result_has_its_series_from_the_start(world: World) -> None:
     async with world.controller(workers=3):
-        series = [
-            REGISTRY.get_sample_value(
-                "controller_runtime_reconcile_total", {"controller": world.reconciler.name, "result": result}
-            )
+        results = [
+            series("controller_runtime_reconcile_total", controller=world.reconciler.name, result=result)
             for result in ("error", "requeue_after", "requeue", "success")
         ]
 
-    assert series == [0, 0, 0, 0]
+    assert results == [[0], [0], [0], [0]]
     assert world.count("controller_runtime_max_concurrent_reconciles") == 3
     assert world.count("workqueue_depth", name=world.reconciler.name, priority="0") == 0
 

@@ -17,7 +17,6 @@ from aurora_controller.kube.errors import (
 )
 from aurora_controller.kube.list_watch import Page
 from aurora_controller.kube.meta import Manifest
-from aurora_controller.kube.metrics import REGISTRY
 from aurora_controller.kube.reflector import Reflector
 from aurora_controller.kube.watch import WatchBroken, WatchEvent, WatchGarbled, WatchSilent, WatchUnreadable
 from tests.unit.controller.kube.reflecting import (
@@ -37,6 +36,7 @@ from tests.unit.controller.kube.reflecting import (
     running,
 )
 from tests.unit.fakes.clock import settle
+from tests.unit.fakes.metrics import series
 
 MALFORMED_METADATA: Final[Mapping[str, Sequence[Any]]] = {
     "name": (None, 5),
@@ -56,12 +56,7 @@ def with_metadata(**odd: Any) -> Manifest:
 
 def skipped() -> float:
     """Events that were left out, for whatever reason."""
-    return sum(
-        sample.value
-        for family in REGISTRY.collect()
-        for sample in family.samples
-        if sample.name == "watch_events_skipped_total" and sample.labels["kind"] == CONFIG_MAP.kind
-    )
+    return sum(series("watch_events_skipped_total", kind=CONFIG_MAP.kind))
 
 
 async def test_a_watch_whose_time_is_over_is_continued_at_once_from_the_last_version() -> None:

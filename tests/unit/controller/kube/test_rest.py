@@ -20,11 +20,11 @@ from aurora_controller.kube.errors import (
     WriteRefused,
 )
 from aurora_controller.kube.meta import Kind, Manifest
-from aurora_controller.kube.metrics import REGISTRY
 from aurora_controller.kube.rest import Response, RestClient
 from tests.unit.fakes.api_faults import Abort, Answer, LoseAnswer, Stream
 from tests.unit.fakes.api_server import FakeAPIServer
 from tests.unit.fakes.clock import FakeClock, QuickClock, until
+from tests.unit.fakes.metrics import series
 
 CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps")
 COLLECTION = CONFIG_MAP.path("team")
@@ -290,8 +290,7 @@ async def test_requests_are_counted_by_code_and_method(world: World) -> None:
     host = world.server.url.removeprefix("http://")
 
     def count(code: str, method: str) -> float:
-        labels = {"code": code, "method": method, "host": host}
-        return REGISTRY.get_sample_value("rest_client_requests_total", labels) or 0.0
+        return sum(series("rest_client_requests_total", code=code, method=method, host=host))
 
     with pytest.raises(NotFound):
         await world.get()

@@ -12,11 +12,11 @@ from aurora_controller.kube.consistency import ConsistencyStore
 from aurora_controller.kube.controller import Controller
 from aurora_controller.kube.executor import Executor
 from aurora_controller.kube.meta import Manifest
-from aurora_controller.kube.metrics import REGISTRY
 from aurora_controller.kube.reconcile import EventNote
 from tests.unit.controller.kube.widgets import KINDS, WIDGET, WidgetReconciler
 from tests.unit.fakes.clock import FakeClock, settle
 from tests.unit.fakes.cluster import FakeCluster
+from tests.unit.fakes.metrics import series
 
 
 class Notes:
@@ -91,7 +91,7 @@ class World:
         }
 
     def count(self, metric: str, **labels: str) -> float:
-        return REGISTRY.get_sample_value(metric, {"controller": self.reconciler.name, **labels}) or 0.0
+        return sum(series(metric, controller=self.reconciler.name, **labels))
 
     def fails_with(self, error: Exception) -> None:
         def fail(_: Any) -> None:
