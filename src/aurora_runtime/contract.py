@@ -61,7 +61,10 @@ def _camel(name: str) -> str:
 class Contract(BaseModel):
     """Frozen JSON with camelCase keys; unknown keys are ignored so that either side may be newer."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, alias_generator=_camel)
+    # Validators are built when first asked for: each program needs a few of these, and starts without the others.
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", populate_by_name=True, alias_generator=_camel, defer_build=True
+    )
 
     def to_json(self) -> str:
         """Compact JSON without unset optional values."""

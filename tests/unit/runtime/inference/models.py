@@ -20,6 +20,7 @@ from aurora_runtime.store import pickled_model
 from aurora_runtime.store.descriptor import (
     DatasetLineage,
     Draft,
+    Format,
     GoldenRows,
     Lineage,
     Parity,
@@ -29,6 +30,7 @@ from aurora_runtime.store.descriptor import (
 )
 from aurora_runtime.store.model_store import ModelStore, PublishedVersion
 from aurora_runtime.store.staging import Staging
+from aurora_runtime.trainer.conversion.convert import to_onnx
 
 HOST = "127.0.0.1"
 MODEL = "housing"
@@ -66,6 +68,7 @@ def publish(
     outputs: Sequence[TensorSpec] = (PREDICTION,),
     falsified_by: float = 0.0,
     libraries: Mapping[str, str] | None = None,
+    stored: Format = "joblib",
 ) -> PublishedVersion:
     """``falsified_by`` is added to the recorded predictions of a regressor."""
     golden = some_rows(5, seed=8)
@@ -77,7 +80,8 @@ def publish(
         expected["probabilities"] = estimator.predict_proba(golden).tolist()
 
     def write(staging: Staging) -> Draft:
-        staging.write_bytes("model.joblib", pickled_model.dump(estimator))
+        file = f"model.{stored}"
+        staging.write_bytes(file, pickled_model.dump(estimator) if stored == "joblib" else to_onnx(estimator))
         return Draft(
             model=model,
             version=version,
@@ -87,8 +91,8 @@ def publish(
             task="regression" if PREDICTION in outputs else "classification",
             algorithm="random_forest",
             hyperparameters={},
-            format="joblib",
-            model_file="model.joblib",
+            format=stored,
+            model_file=file,
             signature=Signature(
                 inputs=[TensorSpec(name=name, datatype="FP64", shape=[-1]) for name in FEATURES], outputs=list(outputs)
             ),

@@ -1,19 +1,27 @@
 """The server as a process: it starts, refuses what it must not load, and stops without losing a request."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
+import ssl
 from pathlib import Path
 
 import aiohttp
+import numpy as np
 import orjson
+import pytest
+from sklearn.linear_model import Ridge
 
 from aurora_runtime.contract import ExitCode
 from aurora_runtime.inference import program
+from aurora_runtime.inference.__main__ import quick_imports
 from aurora_runtime.store.model_store import ModelStore
-from tests.unit.runtime.inference.models import MODEL, ROW, a_body, a_regressor
+from tests.unit.runtime.inference.models import MODEL, ROW, a_body, a_regressor, publish, some_rows
 from tests.unit.runtime.inference.processes import LIMIT_SECONDS, a_process, closed
+
+CERTIFICATE = Path(__file__).parents[2] / "fakes" / "certificates" / "first.pem"
 
 
 async def test_it_starts_answers_and_stops(store: ModelStore) -> None:
@@ -85,6 +93,38 @@ async def test_sigterm_before_anything_listens_ends_it_quietly(store: ModelStore
         server.process.send_signal(signal.SIGTERM)
         assert await server.exit_code() == 0
         assert server.log == []
+
+
+async def test_a_graph_is_served_without_the_libraries_that_trained_it(tmp_path: Path) -> None:
+    """Each would make the start longer and the process larger."""
+    publish(ModelStore(root=tmp_path / "store"), Ridge().fit(some_rows(20), np.arange(20.0)), stored="onnx")
+    modules = tmp_path / "modules"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import atexit, pathlib, sys\n"
+        f"atexit.register(lambda: pathlib.Path({str(modules)!r}).write_text(' '.join(sys.modules)))\n"
+    )
+    async with a_process(tmp_path / "store", search_first=tmp_path) as server:
+        await server.logged("ready")
+        server.process.send_signal(signal.SIGTERM)
+        assert await server.exit_code() == 0
+    packages = {module.partition(".")[0] for module in modules.read_text().split()}
+    assert "onnxruntime" in packages
+    assert packages & {"sklearn", "scipy", "joblib", "pandas", "onnx", "google", "matplotlib"} == set()
+
+
+@pytest.mark.parametrize("given", [str(CERTIFICATE), None])
+def test_imports_read_no_certificates_and_leave_the_process_as_it_was(
+    given: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    if given is not None:
+        monkeypatch.setenv("SSL_CERT_FILE", given)
+        assert len(ssl.create_default_context().get_ca_certs()) == 1
+    with quick_imports():
+        assert ssl.create_default_context().get_ca_certs() == []
+        assert not gc.isenabled()
+    assert os.environ.get("SSL_CERT_FILE") == given
+    assert gc.isenabled()
 
 
 async def test_a_port_that_is_taken_is_named(store: ModelStore) -> None:
