@@ -22,7 +22,7 @@ class RequestIds:
         self._numbers = count(1)
 
     def of(self, headers: Mapping[str, str]) -> str:
-        """``X-Request-Id`` before the trace id of ``traceparent`` before one of our own."""
+        """``X-Request-Id`` before the trace id of ``traceparent`` before one of our own. Safe in a header."""
         given = headers.get(HEADER)
         if given is not None and _GIVEN.fullmatch(given):
             return given
