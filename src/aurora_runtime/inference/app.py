@@ -17,6 +17,7 @@ from aurora_runtime.contract import COUNTERS_PATH
 from aurora_runtime.inference.access_log import AccessLog
 from aurora_runtime.inference.auth import ApiKeys
 from aurora_runtime.inference.batching import BatchLimits
+from aurora_runtime.inference.connection import EagerConnection
 from aurora_runtime.inference.fetch import fetch
 from aurora_runtime.inference.libraries import check_libraries, warn_of_libraries
 from aurora_runtime.inference.listener import CLOSE_SECONDS, listening
@@ -75,6 +76,7 @@ async def serve(settings: InferenceSettings, *, stop: asyncio.Event, hasten: asy
                 port=settings.port,
                 finished=routes.finished,
                 idle_seconds=settings.idle_timeout_seconds,
+                connection=EagerConnection,
             )
         )
 

@@ -1,11 +1,12 @@
 """The queue before the model: bounded, shared fairly, and merged when requests wait anyway.
 
-Nobody waits for others to come: a request is predicted at once when a thread is free, together with all that came in
+Nobody waits for others to come: a request is predicted as soon as a thread is free, together with all that came in
 the same turn of the event loop. While every thread is busy requests gather, and the next free thread takes many at
 once, because eight rows cost a model hardly more than one.
 
 A prediction that is known to take less than a millisecond runs on the event loop itself: handing it to a thread and
-back costs half as much again, and blocks the interpreter as long. See docs/adr/0005.
+back costs half as much again, and blocks the interpreter as long. See docs/adr/0005. Where nobody waits, and merging
+would save less than the queue costs, it does not even queue. See docs/adr/0008.
 """
 
 import asyncio
@@ -15,11 +16,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
 from time import perf_counter
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from aurora_runtime.inference.costs import Costs
+from aurora_runtime.inference.costs import CHEAP_SECONDS, Costs
 from aurora_runtime.inference.errors import ClientTooBusy, TooBusy, TooLate
 from aurora_runtime.inference.workers import Workers
 from aurora_runtime.store.engine import Answers, Rows
@@ -29,6 +30,9 @@ Outcome = Answers | Exception
 
 CLIENT_SHARE: Final = 0.75
 """Share of the queue that one client may fill while others have keys too: they always find room."""
+
+ALONE_AFTER: Final = 16
+"""So many merged batches, and one request is predicted alone: else nobody would know what it costs by now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +59,14 @@ class Ask:
     asked: float
     started: float = 0.0
     finished: float = 0.0
+
+
+class Predicted(NamedTuple):
+    """Answers, how long the request waited for their prediction, and how long that took."""
+
+    answers: Answers
+    queue_seconds: float
+    predict_seconds: float
 
 
 def outcomes(predict: Predict, asked: Sequence[Rows]) -> list[Outcome]:
@@ -97,6 +109,10 @@ class Batcher:
         self._unanswered: dict[Ask, None] = {}
         self._running = 0
         self._next_is_due = False
+        self._spent_seconds = 0.0
+        """On predictions that were made at once since others last had their turn."""
+        self._merged = 0
+        """Batches of several requests since the last one that was predicted alone."""
         self._deadline_is_set = False
 
     @property
@@ -104,12 +120,16 @@ class Batcher:
         """Requests whose prediction has not begun."""
         return len(self._waiting)
 
-    async def ask(self, rows: Rows, *, client: str = "", clients: int = 1) -> tuple[Answers, Ask]:
-        """Answers to ``rows`` (rows, features), and when they were made.
+    async def ask(self, rows: Rows, *, client: str = "", clients: int = 1) -> Predicted:
+        """Answers to ``rows`` (rows, features). They wait for nothing where nobody waits and merging saves nothing.
 
         ``client`` names one of ``clients`` that share the queue. Raises TooBusy, ClientTooBusy and TooLate, and what
         ``predict`` raises for these rows.
         """
+        count = len(rows)
+        may = not self._waiting and self._spent_seconds <= CHEAP_SECONDS
+        if may and self.costs.cheap(count) and not self.costs.merging_pays(count):
+            return self._at_once(rows)
         self._admit(client, clients)
         ask = Ask(rows, client, self._loop.create_future(), perf_counter())
         self._waiting.append(ask)
@@ -119,9 +139,27 @@ class Batcher:
             self._expire_in(self.limits.seconds)
         self._go_on_soon()
         try:
-            return await ask.future, ask
+            answers = await ask.future
         finally:
             del self._unanswered[ask]
+        return Predicted(answers, ask.started - ask.asked, ask.finished - ask.started)
+
+    def _at_once(self, rows: Rows) -> Predicted:
+        started = perf_counter()
+        try:
+            answers = self.predict(rows)
+        finally:
+            seconds = perf_counter() - started
+            self._record(1, len(rows), seconds)
+            self._spent_seconds += seconds
+            if self._spent_seconds > CHEAP_SECONDS:
+                self._go_on_soon()
+        return Predicted(answers, 0.0, seconds)
+
+    def _record(self, requests: int, rows: int, seconds: float) -> None:
+        self._merged = 0 if requests == 1 else self._merged + 1
+        self.costs.record(rows, seconds)
+        self.observe(requests)
 
     def _admit(self, client: str, clients: int) -> None:
         if len(self._waiting) >= self.limits.queue:
@@ -150,6 +188,7 @@ class Batcher:
     def _go_on(self) -> None:
         """Begins what can begin: one cheap batch here, or one on each free thread."""
         self._next_is_due = False
+        self._spent_seconds = 0.0
         while self._waiting:
             batch, rows = self._next_batch()
             if not batch:
@@ -169,7 +208,8 @@ class Batcher:
         """The requests that are predicted together next, and their rows. Those whose client left are forgotten."""
         batch: list[Ask] = []
         total = 0
-        while self._waiting and (not batch or total + len(self._waiting[0].rows) <= self.limits.rows):
+        most = self.limits.rows if self._merged < ALONE_AFTER else 0
+        while self._waiting and (not batch or total + len(self._waiting[0].rows) <= most):
             ask = self._waiting.popleft()
             self._waiting_of[ask.client] -= 1
             if not ask.future.done():
@@ -193,8 +233,7 @@ class Batcher:
         self._go_on()
 
     def _finish(self, batch: Sequence[Ask], answered: Sequence[Outcome], started: float, finished: float) -> None:
-        self.costs.record(sum(len(ask.rows) for ask in batch), finished - started)
-        self.observe(len(batch))
+        self._record(len(batch), sum(len(ask.rows) for ask in batch), finished - started)
         for ask, outcome in zip(batch, answered, strict=True):
             ask.started, ask.finished = started, finished
             if ask.future.done():

@@ -1,12 +1,16 @@
-"""How long predictions take, by their number of rows: which are so cheap that a thread would cost more than they do."""
+"""How long predictions take, by their number of rows: which are not worth a thread, and which not even a queue."""
 
 from math import inf
 from typing import Final
 
 CHEAP_SECONDS: Final = 1e-3
 """What the event loop may spend on one prediction: about what it spends on parsing a large body."""
+SAVED_SECONDS: Final = 1e-4
+"""What merging must save a request to be worth the queue: about what that costs."""
 _NEW_SHARE: Final = 0.2
 """Weight of the newest measurement in the average."""
+_MOST_TIMES: Final = 8
+"""How many times the average a measurement counts at most: another program may have had the processor for long."""
 
 
 class Costs:
@@ -21,9 +25,28 @@ class Costs:
         while len(self._seconds) <= size:
             self._seconds.append(inf)
         before = self._seconds[size]
-        self._seconds[size] = seconds if before == inf else before + _NEW_SHARE * (seconds - before)
+        if before == inf:
+            self._seconds[size] = seconds
+        else:
+            self._seconds[size] += _NEW_SHARE * (min(seconds, _MOST_TIMES * before) - before)
+
+    def seconds(self, rows: int) -> float:
+        """What a prediction of as many rows took lately; infinite when none was measured."""
+        size = rows.bit_length()
+        return self._seconds[size] if size < len(self._seconds) else inf
 
     def cheap(self, rows: int) -> bool:
         """Whether as many rows took less than CHEAP_SECONDS lately. What was never measured is not cheap."""
+        return self.seconds(rows) <= CHEAP_SECONDS
+
+    def merging_pays(self, rows: int) -> bool:
+        """Whether as many rows, merged with others, lately cost SAVED_SECONDS less than alone.
+
+        Where either was never measured it does not.
+        """
         size = rows.bit_length()
-        return size < len(self._seconds) and self._seconds[size] <= CHEAP_SECONDS
+        for larger in range(size + 1, len(self._seconds)):
+            merged = rows * self._seconds[larger] / (1 << (larger - 1))
+            if self.seconds(rows) - merged > SAVED_SECONDS:
+                return True
+        return False

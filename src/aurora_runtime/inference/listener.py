@@ -4,16 +4,12 @@ import asyncio
 import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import structlog
-from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_runner import BaseRunner
 
-from aurora_runtime.inference.errors import without_messages
-from aurora_runtime.inference.protocol import error_body
+from aurora_runtime.inference.connection import LINE_BYTES, MOST_HEADERS, Connection
 
 log = structlog.get_logger(__name__)
 FINISH_SECONDS: Final = 30.0
@@ -23,36 +19,6 @@ CLOSE_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 75.0
 """Longer than NGINX keeps a connection to its upstream (60 s): the side that sends requests should close first."""
 _BACKLOG: Final = 1024
-_LINE_BYTES: Final = 8190
-_MOST_HEADERS: Final = 128
-_TOO_LARGE: Final = f"request head: expected at most {_MOST_HEADERS} headers, and at most {_LINE_BYTES} bytes in a line"
-
-
-class Protocol(web.RequestHandler):
-    """A connection. What cannot be parsed as HTTP never reaches the application, but is answered in the same form."""
-
-    __slots__ = ()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,  # noqa: ARG002  of the overridden method
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        if status == 500:
-            log.error("a request failed", **without_messages(exc))
-        first_line = str(message or exc).partition("\n")[0].rstrip(":")
-        text = "internal error; the server's log tells more" if status == 500 else f"not HTTP: {first_line}"
-        if isinstance(exc, LineTooLong) or first_line.startswith("Too many headers"):
-            status, text = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE
-        response = web.Response(status=status, body=error_body(text), content_type="application/json")
-        response.force_close()
-        return response
-
-    def log_exception(self, *_: Any, **kwargs: Any) -> None:
-        """What comes here are broken bodies and connections, after they were answered or lost: clients' doing."""
-        log.debug("a connection failed", **without_messages(kwargs.get("exc_info")))
 
 
 async def _at_once() -> None:
@@ -68,6 +34,7 @@ async def listening(
     port: int,
     finished: Callable[[], Awaitable[None]] = _at_once,
     idle_seconds: float = IDLE_SECONDS,
+    connection: type[Connection] = Connection,
 ) -> AsyncIterator[int]:
     """Serves inside the block, which gets the port. At its end no connection is taken; what is in flight may finish.
 
@@ -80,14 +47,14 @@ async def listening(
         assert manager is not None  # noqa: S101  set by setup
         try:
             server = await loop.create_server(
-                lambda: Protocol(
+                lambda: connection(
                     manager,
                     loop=loop,
                     access_log=None,  # type: ignore[arg-type]  # None turns it off
                     keepalive_timeout=idle_seconds,
-                    max_line_size=_LINE_BYTES,
-                    max_field_size=_LINE_BYTES,
-                    max_headers=_MOST_HEADERS,
+                    max_line_size=LINE_BYTES,
+                    max_field_size=LINE_BYTES,
+                    max_headers=MOST_HEADERS,
                     auto_decompress=False,  # done where the result is bounded
                 ),
                 host,

@@ -36,6 +36,10 @@ class Response:
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Sends it. Raises ConnectionError when the client is gone."""
+        await request.writer.write(self.rendered(request))
+
+    def rendered(self, request: web.BaseRequest) -> bytes:
+        """What is sent in answer to ``request``; from then on ``keep_alive`` is known."""
         self.keep_alive = request.keep_alive and not self.force_close
         if not self.keep_alive:
             connection = b"Connection: close\r\n"
@@ -51,7 +55,7 @@ class Response:
             connection,
             len(self._body),
         )
-        await request.writer.write(head if request.method == "HEAD" else head + self._body)
+        return head if request.method == "HEAD" else head + self._body
 
     async def write_eof(self) -> None:
         """Everything is sent by ``prepare``."""

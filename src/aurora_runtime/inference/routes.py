@@ -149,7 +149,7 @@ class Routes:
                     status=status,
                     seconds=perf_counter() - begun,
                 )
-        response.add(header_lines({REQUEST_ID_HEADER: request_id}))
+        response.add(f"{REQUEST_ID_HEADER}: {request_id}\r\n".encode())  # an id has no end of line in it
         response.force_close = self.state is State.DRAINING
         return response
 
@@ -218,7 +218,7 @@ class Routes:
         begun = perf_counter()
         asked = parse_request(body, features=model.features, outputs=model.outputs, header_length=length)
         decoded = perf_counter()
-        answers, ask = await self._batcher.ask(
+        answers, queue_seconds, predict_seconds = await self._batcher.ask(
             asked.features, client=client, clients=1 if self.keys is None else self.keys.count
         )
         predicted = perf_counter()
@@ -236,8 +236,8 @@ class Routes:
             self.payload_log.offer(request[_REQUEST_ID], asked.features, answers)
         durations = self.metrics.durations
         durations[Phase.DECODE].observe(decoded - begun)
-        durations[Phase.QUEUE].observe(ask.started - ask.asked)
-        durations[Phase.PREDICT].observe(ask.finished - ask.started)
+        durations[Phase.QUEUE].observe(queue_seconds)
+        durations[Phase.PREDICT].observe(predict_seconds)
         durations[Phase.ENCODE].observe(encoded - predicted)
         return self._response(rendered, extra) if extra else await self._encoded(request, rendered)
 

@@ -10,6 +10,7 @@ from aiohttp import ClientSession
 from aurora_runtime.inference.app import inference_runner
 from aurora_runtime.inference.auth import ApiKeys
 from aurora_runtime.inference.batching import BatchLimits
+from aurora_runtime.inference.connection import EagerConnection
 from aurora_runtime.inference.listener import listening
 from aurora_runtime.inference.metrics import ServerMetrics
 from aurora_runtime.inference.model import LoadedModel
@@ -70,7 +71,7 @@ async def a_server(name: str, keys: ApiKeys | None = None) -> AsyncIterator[Serv
             max_body_bytes=MAX_BODY_BYTES,
         )
         async with (
-            listening(inference_runner(routes), name="http", host=HOST, port=0) as port,
+            listening(inference_runner(routes), name="http", host=HOST, port=0, connection=EagerConnection) as port,
             ClientSession(f"http://{HOST}:{port}") as client,
         ):
             yield Serving(client=client, port=port, routes=routes, metrics=metrics, model=name)

@@ -4,14 +4,17 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from itertools import count
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aurora_runtime.inference.batching import Batcher, BatchLimits, Predict, outcomes
-from aurora_runtime.inference.costs import CHEAP_SECONDS, Costs
+from aurora_runtime.inference import batching
+from aurora_runtime.inference.batching import ALONE_AFTER, Batcher, BatchLimits, Predict, outcomes
+from aurora_runtime.inference.costs import CHEAP_SECONDS, SAVED_SECONDS, Costs
+from aurora_runtime.inference.eager import Eager
 from aurora_runtime.inference.errors import ClientTooBusy, InvalidRequest, TooBusy, TooLate
 from aurora_runtime.inference.workers import Workers
 from aurora_runtime.store.engine import Answers, Rows
@@ -62,8 +65,8 @@ async def a_batcher(model: Model, costs: Costs | None = None, **limits: float) -
 
 
 async def predictions(batcher: Batcher, *values: float, client: str = "", clients: int = 1) -> list[float]:
-    answers, _ = await batcher.ask(some(*values), client=client, clients=clients)
-    return answers["prediction"].tolist()  # type: ignore[no-any-return]  # floats
+    predicted = await batcher.ask(some(*values), client=client, clients=clients)
+    return predicted.answers["prediction"].tolist()  # type: ignore[no-any-return]  # floats
 
 
 @asynccontextmanager
@@ -135,6 +138,72 @@ async def test_a_cheap_prediction_runs_on_the_loop_and_any_other_on_a_thread() -
     async with a_batcher(model) as batcher:
         await predictions(batcher, 1)
     assert [thread == threading.get_ident() for thread in model.threads] == [True, False]
+
+
+async def test_what_is_cheap_is_predicted_without_a_turn_of_the_loop_unless_somebody_waits() -> None:
+    model = Model()
+    async with a_batcher(model, cheap()) as batcher:
+        assert Eager(batcher.ask(some(1))).result is not None
+        async with busy(model, batcher) as tasks:
+            tasks.append(asyncio.create_task(predictions(batcher, *range(99))))
+            await until(lambda: batcher.waiting == 1)
+            waiting = Eager(batcher.ask(some(2)))
+            assert waiting.result is None
+        await waiting
+
+
+async def test_one_turn_of_the_loop_spends_little_more_than_a_millisecond_on_predictions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds = count(step=0.15 * CHEAP_SECONDS)
+    monkeypatch.setattr(batching, "perf_counter", lambda: next(seconds))
+    async with a_batcher(Model(), cheap()) as batcher:
+        asked = [Eager(batcher.ask(some(1))) for _ in range(10)]
+        assert sum(one.result is not None for one in asked) == 7
+        for one in asked:
+            await one
+        assert Eager(batcher.ask(some(1))).result is not None
+
+
+async def test_now_and_then_one_is_predicted_alone_so_that_its_cost_stays_known() -> None:
+    model = Model()
+    async with a_batcher(model, rows=2) as batcher:
+        for _ in range(ALONE_AFTER + 1):
+            await asyncio.gather(predictions(batcher, 1), predictions(batcher, 2))
+    assert model.calls == [2] * ALONE_AFTER + [1, 1]
+
+
+async def test_where_merging_saves_more_than_the_queue_costs_requests_look_for_others() -> None:
+    model = Model()
+    costs = Costs()
+    costs.record(1, 0.9 * CHEAP_SECONDS)
+    costs.record(8, CHEAP_SECONDS)
+    async with a_batcher(model, costs) as batcher:
+        await asyncio.gather(*(predictions(batcher, value) for value in range(8)))
+    assert model.calls == [8]
+
+
+@pytest.mark.parametrize(
+    ("alone", "eight", "pays"),
+    [(2 * SAVED_SECONDS, SAVED_SECONDS, True), (2 * SAVED_SECONDS, 16 * SAVED_SECONDS, False), (1e-5, 1e-5, False)],
+    ids=["little for each", "as much for each", "nothing to save"],
+)
+def test_whether_merging_pays_shows_by_what_it_saved(alone: float, eight: float, pays: bool) -> None:
+    costs = Costs()
+    costs.record(1, alone)
+    assert not costs.merging_pays(1)
+    costs.record(8, eight)
+    assert costs.merging_pays(1) == pays
+
+
+def test_what_was_slow_for_once_does_not_make_a_prediction_dear() -> None:
+    costs = Costs()
+    costs.record(1, 1e-4)
+    costs.record(1, 10.0)
+    assert costs.cheap(1)
+    for _ in range(3):
+        costs.record(1, 10.0)
+    assert not costs.cheap(1)
 
 
 def test_costs_are_known_by_size_and_follow_what_is_measured() -> None:
