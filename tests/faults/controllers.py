@@ -49,8 +49,8 @@ class Running:
                     await asyncio.sleep(0.001)
         self.door.shut()
         self.task.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await self.task
+        # However it ends; and whoever is cancelled while waiting here is cancelled.
+        await asyncio.wait([self.task])
 
 
 @asynccontextmanager
