@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, issparse
 from scipy.special import expit
-from sklearn.compose import TransformedTargetRegressor
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
@@ -26,7 +27,7 @@ from sklearn.ensemble import (
 from sklearn.ensemble._gradient_boosting import predict_stages
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from aurora_runtime.store.descriptor import LABEL, PREDICTION, PROBABILITIES
@@ -67,12 +68,23 @@ def _pipeline(pipeline: Any) -> Shortcut | None:
     return answer
 
 
-def _transform(transformer: Any) -> Callable[[Rows], Rows]:
-    if type(transformer) is not StandardScaler:
-        plain: Callable[[Rows], Rows] = transformer.transform
-        return plain
-    mean = transformer.mean_ if transformer.with_mean else None
-    scale = transformer.scale_ if transformer.with_std else None
+def _transform(transformer: Any) -> Callable[[Rows], Any]:
+    """Rows to rows, which a ColumnTransformer may make sparse."""
+    known = _columns(transformer) if type(transformer) is ColumnTransformer else _of_columns(transformer)
+    return transformer.transform if known is None else known
+
+
+def _of_columns(transformer: Any) -> Callable[[Rows], Rows] | None:
+    if type(transformer) is StandardScaler:
+        return _standardized(transformer)
+    if type(transformer) is OneHotEncoder and not transformer.sparse_output:
+        return _coded(transformer)
+    return None
+
+
+def _standardized(scaler: Any) -> Callable[[Rows], Rows]:
+    mean = scaler.mean_ if scaler.with_mean else None
+    scale = scaler.scale_ if scaler.with_std else None
 
     def standardize(rows: Rows) -> Rows:
         if mean is not None:
@@ -80,6 +92,47 @@ def _transform(transformer: Any) -> Callable[[Rows], Rows]:
         return rows if scale is None else rows / scale
 
     return standardize
+
+
+def _coded(encoder: Any) -> Callable[[Rows], Rows] | None:
+    """Dense, whatever the encoder itself gives. An unknown category is nobody's, or goes to the encoder's words."""
+    grouped = encoder.drop is not None or encoder.min_frequency is not None or encoder.max_categories is not None
+    if grouped or encoder.handle_unknown not in {"error", "ignore"}:
+        return None
+    refuses = encoder.handle_unknown == "error"
+    ends = np.cumsum([len(categories) for categories in encoder.categories_])
+
+    def code(rows: Rows) -> Rows:
+        coded = np.zeros((len(rows), ends[-1]))
+        for column, categories, end in zip(rows.T, encoder.categories_, ends, strict=True):
+            place = np.searchsorted(categories, column).clip(max=len(categories) - 1)
+            known = categories[place] == column
+            if refuses and not known.all():
+                raise OutOfRange
+            coded[np.arange(len(rows)), place + end - len(categories)] = known
+        return coded
+
+    return code
+
+
+def _columns(transformer: Any) -> Callable[[Rows], Any] | None:
+    """Scalers and one-hot encoders side by side, joined as when they were fitted."""
+    if transformer.transformer_weights is not None:
+        return None
+    parts = []
+    for name, part, _ in transformer.transformers_:
+        if part == "drop":
+            continue
+        known = _coded(part) if type(part) is OneHotEncoder else _of_columns(part)
+        if known is None:
+            return None
+        parts.append((transformer._transformer_to_input_indices[name], known))  # noqa: SLF001  public by names only
+
+    def join(rows: Rows) -> Any:
+        joined = np.hstack([known(rows[:, columns]) for columns, known in parts])
+        return csr_matrix(joined) if transformer.sparse_output_ else joined
+
+    return join
 
 
 def _with_target(model: Any) -> Shortcut | None:
@@ -267,11 +320,12 @@ def _flat(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _as_float32(rows: Rows) -> NDArray[np.float32]:
-    return _finite(np.ascontiguousarray(rows, dtype=np.float32))
+    rounded: NDArray[np.float32] = _finite(np.ascontiguousarray(rows, dtype=np.float32))
+    return rounded
 
 
-def _finite(rows: NDArray[Any]) -> NDArray[Any]:
-    if not np.isfinite(rows).all():
+def _finite(rows: Any) -> Any:
+    if not np.isfinite(rows.data if issparse(rows) else rows).all():
         raise OutOfRange
     return rows
 

@@ -36,6 +36,13 @@ from aurora_runtime.store.pickled_model import EstimatorEngine, use_one_core
 from aurora_runtime.store.shortcuts import shortcut_of
 
 COLUMNS = 4
+
+
+def columns_of(encoder: OneHotEncoder, **options: Any) -> ColumnTransformer:
+    """In another order than they come, one of them twice."""
+    return ColumnTransformer([("coded", encoder, [3]), ("scaled", StandardScaler(), [2, 0, 2])], **options)
+
+
 CASES = {
     "tree": DecisionTreeRegressor(random_state=0),
     "tree, classes": DecisionTreeClassifier(random_state=0),
@@ -58,6 +65,11 @@ CASES = {
     "columns": make_pipeline(
         ColumnTransformer([("scaled", StandardScaler(), [0, 1, 2]), ("coded", OneHotEncoder(), [3])]), Ridge()
     ),
+    "columns, sparse": make_pipeline(columns_of(OneHotEncoder(), sparse_threshold=1.0), Ridge()),
+    "columns, dense": make_pipeline(columns_of(OneHotEncoder(sparse_output=False)), LinearRegression()),
+    "columns, unknown": make_pipeline(columns_of(OneHotEncoder(handle_unknown="ignore")), Ridge()),
+    "columns, sparse, classes": make_pipeline(columns_of(OneHotEncoder(), sparse_threshold=1.0), LogisticRegression()),
+    "columns, trees": make_pipeline(columns_of(OneHotEncoder()), RandomForestRegressor(n_estimators=3, random_state=0)),
 }
 
 
@@ -115,6 +127,38 @@ def test_what_overflows_is_refused_in_scikit_learns_words() -> None:
     engine = engine_of(fitted("forest", 2), task="regression", examples=training_rows()[:5])
     with pytest.raises(ValueError, match="too large for dtype"):
         engine.predict(np.full((1, COLUMNS), 1e300))
+
+
+def row_of_category(category: float) -> NDArray[np.float64]:
+    return np.array([[0.5, -0.5, 1.0, category]])
+
+
+@pytest.mark.parametrize("category", [-1.0, 0.5, 9.0])
+@pytest.mark.parametrize("options", [{}, {"sparse_threshold": 1.0}])
+def test_an_unknown_category_is_nobodys_or_refused_in_scikit_learns_words(
+    category: float, options: dict[str, Any]
+) -> None:
+    rows, target = training_rows(), np.arange(120.0)
+    for handle_unknown in ("ignore", "error"):
+        columns = columns_of(OneHotEncoder(handle_unknown=handle_unknown), **options)
+        estimator = make_pipeline(columns, Ridge()).fit(rows, target)
+        engine = engine_of(estimator, task="regression", examples=rows[:5])
+        assert isinstance(engine, DirectEngine)
+        if handle_unknown == "error":
+            with pytest.raises(ValueError, match="Found unknown categories"):
+                engine.predict(row_of_category(category))
+        else:
+            answered = engine.predict(row_of_category(category))[PREDICTION]
+            assert answered.tolist() == estimator.predict(row_of_category(category)).tolist()
+
+
+@pytest.mark.parametrize("encoder", [OneHotEncoder(drop="first"), OneHotEncoder(max_categories=2)], ids=str)
+def test_a_transformer_that_is_not_known_transforms_itself(encoder: OneHotEncoder) -> None:
+    rows = training_rows()
+    estimator = make_pipeline(columns_of(encoder, sparse_threshold=0), Ridge()).fit(rows, np.arange(120.0))
+    engine = engine_of(estimator, task="regression", examples=rows[:5])
+    assert isinstance(engine, DirectEngine)
+    assert same_bits(engine.predict(rows), EstimatorEngine(estimator, task="regression").predict(rows))
 
 
 @pytest.mark.parametrize(
