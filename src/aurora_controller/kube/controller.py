@@ -16,6 +16,7 @@ the primary condition alone: it says nothing about what runs.
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from uuid import uuid4
 
@@ -31,7 +32,6 @@ from aurora_controller.kube.failure import (
     Severity,
     failure_of,
     failure_status,
-    tells_reason,
 )
 from aurora_controller.kube.merge_patch import merge_patch
 from aurora_controller.kube.meta import Manifest, is_deleting, key_of
@@ -43,7 +43,8 @@ DEFAULT_RECONCILE_TIMEOUT_SECONDS: Final = 120.0
 _TELL_TRANSIENT_FROM_FAILURE: Final = 8
 """The eighth failure in a row comes after 0.6 s at the earliest: no longer a blip."""
 _RETELL_SECONDS: Final = 10.0
-"""Between two messages of one reason: one that differs at each try must not become a write at each try."""
+"""Between two tries to tell one reason: neither a message that differs at each try nor a status that takes none may
+become a write at each try."""
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +60,16 @@ class Notes(Protocol):
     """Where Events go; see ``kube/events.py``."""
 
     def note(self, about: Manifest, note: EventNote) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Word:
+    """What was last tried to tell of a request."""
+
+    reason: str
+    generation: int
+    at: float
+    is_told: bool
 
 
 class Controller:
@@ -85,7 +96,7 @@ class Controller:
         self._workers = workers
         self._timeout_seconds = reconcile_timeout_seconds
         self._primary = getattr(reconciler, "primary_condition", "Ready")
-        self._told_at: dict[Request, float] = {}
+        self._words: dict[Request, _Word] = {}
         self._metrics = ReconcileMetrics(reconciler.name, workers=workers)
         self._queue: WorkQueue[Request] = WorkQueue(clock=clock, metrics=WorkQueueMetrics(reconciler.name))
         QUEUES.watch(reconciler.name, self._queue)
@@ -185,7 +196,7 @@ class Controller:
             self._metrics.result("requeue")
             return
         self._queue.forget(request)
-        self._told_at.pop(request, None)
+        self._words.pop(request, None)
         if outcome is Outcome.COMPLETED and after_seconds is not None:
             self._queue.add(request, priority=priority, after_seconds=after_seconds)
             self._metrics.result("requeue_after")
@@ -195,8 +206,9 @@ class Controller:
     async def _fail(self, request: Request, priority: int, error: Exception) -> None:
         failure = failure_of(error)
         failures = self._queue.failures(request) + 1
+        is_told = False
         try:
-            await self._tell(request, failure, failures, error)
+            is_told = await self._tell(request, failure, failures, error)
         except Exception:
             # Telling reads what may be the very reason of the failure. The other keys must not pay for it.
             log.exception("failure not told")
@@ -211,14 +223,18 @@ class Controller:
             self._metrics.panics.inc()
         if failure.is_terminal:
             self._metrics.terminal_errors.inc()
+        if failure.is_terminal and is_told:
             self._queue.forget(request)
             if failure.retry_after_seconds is not None:
                 self._queue.add(request, priority=priority, after_seconds=failure.retry_after_seconds)
             return
         self._queue.add_rate_limited(request, priority=priority, at_least_seconds=failure.retry_after_seconds or 0.0)
 
-    async def _tell(self, request: Request, failure: Failure, failures: int, error: Exception) -> None:
-        """Log line at every failure, condition and Event when there is something new to say."""
+    async def _tell(self, request: Request, failure: Failure, failures: int, error: Exception) -> bool:
+        """Log line at every failure, condition and Event when there is something new to say.
+
+        False when that was not heard: who is not asked again by itself must be, until it is.
+        """
         said = {"reason": failure.reason, "message": failure.message, "failures": failures}
         if failure.severity is Severity.PANIC:
             log.error("reconcile failed", **said, exc_info=error)
@@ -227,33 +243,32 @@ class Controller:
         else:
             log.warning("reconcile failed", **said)
         if failure.severity is Severity.TRANSIENT and failures < _TELL_TRANSIENT_FROM_FAILURE:
-            return
+            return False
         obj = self._cache.get(self._reconciler.kind, request)
-        if obj is None or is_deleting(obj) or self._told_lately(request, obj, failure):
-            return
+        if obj is None or is_deleting(obj):
+            return True
+        generation, now = obj["metadata"].get("generation", 0), self._clock.monotonic()
+        last = self._words.get(request)
+        if last and (last.reason, last.generation) == (failure.reason, generation) and now - last.at < _RETELL_SECONDS:
+            return last.is_told
         status = failure_status(obj, failure, primary=self._primary, now=self._clock.now())
         if not merge_patch(obj.get("status"), status, partial=True):
-            return
+            return True
         patch = PatchStatus(existing=obj, kind=self._reconciler.kind, status=status)
         try:
-            outcome = await self._executor.execute(request, Plan(writes=[patch]))
+            if await self._executor.execute(request, Plan(writes=[patch])) is not Outcome.COMPLETED:
+                return False
+            is_told = True
         except ApiError as problem:
             log.warning("failure not written to status", error=str(problem))
             # A rule of the schema may read the very field that is malformed: the server then refuses every status of
             # the object, and an Event is the only place left. What is asked again by itself would fill the Events.
-            if not (isinstance(problem, Invalid) and failure.is_terminal):
-                return
-            outcome = Outcome.COMPLETED
-        if outcome is Outcome.COMPLETED:
-            self._told_at[request] = self._clock.monotonic()
+            is_told = isinstance(problem, Invalid) and failure.is_terminal
+        self._words[request] = _Word(reason=failure.reason, generation=generation, at=now, is_told=is_told)
+        if is_told:
             log.info("reconcile held up", **said)
             self._send(request, [EventNote(type="Warning", reason=failure.reason, message=failure.message)])
-
-    def _told_lately(self, request: Request, obj: Manifest, failure: Failure) -> bool:
-        told_at = self._told_at.get(request)
-        return (
-            told_at is not None and self._clock.monotonic() - told_at < _RETELL_SECONDS and tells_reason(obj, failure)
-        )
+        return is_told
 
     def _send(self, request: Request, notes: Sequence[EventNote]) -> None:
         if not notes:

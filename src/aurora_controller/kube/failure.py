@@ -133,17 +133,6 @@ def failure_status(obj: Mapping[str, Any], failure: Failure, *, primary: str, no
     return status
 
 
-def tells_reason(obj: Mapping[str, Any], failure: Failure) -> bool:
-    """Whether the object already says this reason, whatever the message, about its present generation."""
-    kstatus = STALLED if failure.severity is Severity.STALLED else RECONCILING
-    told = find_condition(conditions_of(obj), kstatus)
-    return (
-        told is not None
-        and told.get("reason") == failure.reason
-        and told.get("observedGeneration", 0) == obj["metadata"].get("generation", 0)
-    )
-
-
 def _only(conditions: Any, type: str) -> list[Manifest]:  # noqa: A002
     condition = find_condition(conditions, type)
     return [] if condition is None else [dict(condition)]

@@ -307,3 +307,36 @@ async def test_what_no_status_can_tell_because_the_schema_stumbles_is_told_by_an
         await world.clock.advance(60)
 
         assert world.notes.sent == sent
+
+
+async def test_a_status_that_may_not_be_written_is_not_tried_twice_at_each_try(world: World) -> None:
+    """Word of it would go to the very status."""
+    tried: list[str] = []
+
+    def forbid(line: str) -> None:
+        if line.startswith("patch status"):
+            tried.append(line)
+            raise Forbidden("no rights", code=403, reason="Forbidden")
+
+    world.cluster.on_write = forbid
+    world.cluster.add(a_widget())
+    async with world.controller():
+        await world.clock.advance(9)
+        assert len(tried) == world.reconciler.plans + 1
+
+
+async def test_what_stalls_is_told_even_if_the_first_word_is_lost(world: World) -> None:
+    """Nothing else asks again: it waits for an event of its own."""
+    world.fails_with(Stalled("UnknownAlgorithm", "algorithm forest is unknown"))
+    world.cluster.on_write = refuse("patch status", ServerError("etcd is away", code=500))
+    world.cluster.add(a_widget())
+    async with world.controller():
+        await world.clock.advance(30)
+        world.cluster.on_write = lambda _: None
+        await world.clock.advance(60)
+
+        assert world.conditions() == {"Ready": ("False", "UnknownAlgorithm"), "Stalled": ("True", "UnknownAlgorithm")}
+        assert world.notes.sent == [("Warning", "UnknownAlgorithm")]
+        plans = world.reconciler.plans
+        await world.clock.advance(3600)
+        assert world.reconciler.plans <= plans + 1

@@ -14,7 +14,7 @@ from aurora_controller.kube.errors import (
     ServerError,
     TooManyRequests,
 )
-from aurora_controller.kube.failure import DeadlineExceeded, Severity, failure_of, failure_status, tells_reason
+from aurora_controller.kube.failure import DeadlineExceeded, Severity, failure_of, failure_status
 from aurora_controller.kube.reconcile import Stalled, Waiting
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
@@ -108,4 +108,3 @@ def test_telling_the_same_again_changes_nothing(error: Exception) -> None:
     again = status_of(once, error, now=NOW + timedelta(hours=1))
 
     assert again["conditions"] == once["status"]["conditions"]
-    assert tells_reason(once, failure_of(error))
