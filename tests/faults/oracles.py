@@ -5,6 +5,7 @@ longer. I7 and I8 are read from what a reconcile writes, since that is all that 
 """
 
 import itertools
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -217,18 +218,54 @@ def i7_every_generation_is_answered(objects: Iterable[tuple[Kind, Manifest]]) ->
 
 
 def i8_versions_never_fall(writes: Iterable[Write]) -> Violations:
-    """The version that each performed status patch was decided on, per object; told by its precondition."""
-    seen: dict[tuple[str, str], int] = {}
+    """The version of each object that one controller decided on; told by the precondition of its status patches.
+
+    Whether it was performed does not matter: a conflict comes of an old view, and only what is seen may not grow older.
+    A second patch of one reconcile rests on the answer to the first, which the next one may not have seen yet.
+    """
+    seen: dict[tuple[str, str, str], int] = {}
+    begun: set[tuple[str, str]] = set()
+    found: Violations = []
+    for write in filter(_tells_its_view, writes):
+        place = (write.door, write.call.resource, write.call.name)
+        if (write.door, write.reconcile) in begun:
+            continue
+        begun.add((write.door, write.reconcile))
+        if _view_of(write) < seen.get(place, 1):
+            found.append(f"I8: {write} rests on {_view_of(write)}, an earlier one on {seen.get(place)}")
+        seen[place] = max(seen.get(place, 0), _view_of(write))
+    return found
+
+
+def i8_own_writes_are_seen(writes: Iterable[Write], *, patience: float) -> Violations:
+    """For so many seconds after a write no later reconcile of that controller decides on the view before it.
+
+    Told by status patches that name a version before its own, and by creates of what was just created. Whose answer
+    the controller no longer waited for is not known to it as written.
+    """
+    performed: dict[tuple[str, str, str], Write] = {}
     found: Violations = []
     for write in writes:
-        if write.call.subresource != "status" or not write.is_done or not isinstance(write.body, dict):
+        if not (_tells_its_view(write) or write.call.verb == "create"):
             continue
-        version = int((write.body.get("metadata") or {}).get("resourceVersion") or 0)
-        place = (write.call.resource, uid_of(write.answer))
-        if version and version < seen.get(place, 0):
-            found.append(f"I8: {write} rests on {version}, an earlier one on {seen[place]}")
-        seen[place] = max(seen.get(place, 0), version)
+        place = (write.door, write.call.resource, write.call.name)
+        mine = performed.get(place)
+        if mine is not None and mine.reconcile != write.reconcile and _view_of(write) < int(mine.version):
+            seconds = write.began - (mine.over or 0.0)
+            found += [f"I8: {write} {seconds:.2f} s after {mine}, unseen"] if seconds < patience else []
+        if write.is_done and (write.ended or 0.0) <= (write.over or 0.0):
+            performed[place] = write
     return found
+
+
+def _tells_its_view(write: Write) -> bool:
+    """Two reconcilers write the status of versions, each with a view of its own."""
+    return write.call.subresource == "status" and write.call.resource in {ML_DEPLOYMENT.plural, ML_TRAINING_JOB.plural}
+
+
+def _view_of(write: Write) -> int:
+    """The version that it names as what it rests on; 0 when none."""
+    return int((write.body.get("metadata") or {}).get("resourceVersion") or 0)
 
 
 # ---- I9: conditions
@@ -292,7 +329,7 @@ def i11_within_budget(writes: Sequence[Write], *, reference: int, factor: float 
     return [f"I11: {taken} steps, {reference} without a fault"] if taken > allowed else []
 
 
-def i11_a_failing_key_slows_down(times: Sequence[float], *, until: float, spare: int = 9) -> Violations:
+def i11_a_failing_key_slows_down(times: Sequence[float], *, until: float, spare: int = 4) -> Violations:
     """Within 10 s of the first try at most those of a backoff from 5 ms on, which doubles; then one a second.
 
     ``times`` are of tries, and ``until`` of when counting them ended. News of the object may cause some ``spare`` ones.
@@ -306,6 +343,13 @@ def i11_a_failing_key_slows_down(times: Sequence[float], *, until: float, spare:
     if late > seconds + 1:
         found.append(f"I11: {late} tries within the {seconds:.0f} s after that")
     return found
+
+
+def i11_a_failing_key_backs_off(times: Sequence[float], *, until: float, spare: int = 0) -> Violations:
+    """Each try is twice as long after the one before, from 5 ms on. Arguments are as above."""
+    seconds = until - min(times)
+    most = 2 + spare + math.log2(max(1.0, seconds / 0.005))
+    return [f"I11: {len(times)} tries within {seconds:.0f} s"] if len(times) > most else []
 
 
 def i12_nothing_leaks(
@@ -325,6 +369,7 @@ def always(writes: Sequence[Write], told: Sequence[Seen]) -> Violations:
         *i3_deletes_name_their_uid(writes),
         *i4_no_twins(told),
         *i6_no_concurrent_runs(writes),
+        *i8_versions_never_fall(writes),
         *i9_conditions_are_honest(told, writes),
         *i10_finalizers_go_last(writes),
     ]

@@ -8,6 +8,8 @@ from typing import Final
 
 import pytest
 
+from aurora_controller.kube.consistency import PATIENCE_SECONDS
+from tests.faults import oracles
 from tests.faults.clocks import FastClock
 from tests.faults.oracles import Violations
 from tests.faults.rules import Rule
@@ -34,7 +36,10 @@ async def meet(case: str, bench: Bench) -> Violations:
     result = await run(scenario, bench.proxy, bench.open_stage, standing=[rule], reference=reference, clock=clock)
     # A decision on an old view ends in a conflict, at worst: those are what lateness costs.
     performed = replace(result, steps=[write for write in result.steps if write.is_done])
-    return reference.differences(performed)
+    return [
+        *reference.differences(performed),
+        *oracles.i8_own_writes_are_seen(result.steps, patience=PATIENCE_SECONDS / FACTOR),
+    ]
 
 
 @pytest.mark.parametrize("case", CASES)

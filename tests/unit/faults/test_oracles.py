@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -262,14 +263,41 @@ def test_i7_finds_a_generation_that_no_status_tells_of(observed: int | None, vio
 
 
 def test_i8_finds_a_decision_that_rests_on_an_older_version_than_one_before() -> None:
-    rising = [a_status_patch(version=3), a_status_patch(version=3), a_status_patch(version=5)]
-    assert oracles.i8_versions_never_fall([*rising, a_status_patch("another", version=1)]) == []
-    assert numbers_of(oracles.i8_versions_never_fall([*rising, a_status_patch(version=4)])) == {"I8"}
+    rising = [a_status_patch(version=version, reconcile=f"r{version}") for version in (3, 3, 5)]
+    fallen = a_status_patch(version=4, reconcile="r9")
+    assert oracles.i8_versions_never_fall([*rising, replace(fallen, door="another")]) == []
+    assert numbers_of(oracles.i8_versions_never_fall([*rising, fallen])) == {"I8"}
+    assert numbers_of(oracles.i8_versions_never_fall([*rising, replace(fallen, status=409)])) == {"I8"}
 
 
-def test_i8_takes_a_refused_patch_for_no_decision() -> None:
-    refused = a_status_patch(version=4, status=409)
-    assert oracles.i8_versions_never_fall([a_status_patch(version=5), refused]) == []
+def test_i8_finds_a_decision_that_names_no_version() -> None:
+    assert numbers_of(oracles.i8_versions_never_fall([a_status_patch(version=0)])) == {"I8"}
+
+
+def test_i8_counts_the_first_patch_of_a_reconcile_only() -> None:
+    """The second names the version that the first one made."""
+    decided = ((3, "a"), (7, "a"), (5, "b"))
+    writes = [a_status_patch(version=version, reconcile=reconcile) for version, reconcile in decided]
+    assert oracles.i8_versions_never_fall(writes) == []
+
+
+def test_i8_finds_a_decision_that_has_not_seen_an_own_write() -> None:
+    done = a_status_patch(version=3, reconcile="a", at=(1.0, 1.1))
+    done.answer["metadata"]["resourceVersion"] = "7"
+    unseen = a_status_patch(version=3, reconcile="b", status=409, at=(2.0, 2.1))
+    assert numbers_of(oracles.i8_own_writes_are_seen([done, unseen], patience=5.0)) == {"I8"}
+    assert oracles.i8_own_writes_are_seen([done, unseen], patience=0.5) == []
+    assert oracles.i8_own_writes_are_seen([replace(done, over=1.05), unseen], patience=5.0) == []
+    assert oracles.i8_own_writes_are_seen([done, replace(unseen, reconcile="a")], patience=5.0) == []
+    seen = a_status_patch(version=7, reconcile="b", status=409, at=(2.0, 2.1))
+    assert oracles.i8_own_writes_are_seen([done, seen], patience=5.0) == []
+
+
+def test_i8_finds_a_second_create_of_what_was_just_created() -> None:
+    created = a_write("create", "jobs", reconcile="a", answer=an_object(JOB), at=(1.0, 1.1))
+    created.answer["metadata"]["resourceVersion"] = "7"
+    again = a_write("create", "jobs", reconcile="b", body={}, status=409, at=(1.2, 1.3))
+    assert numbers_of(oracles.i8_own_writes_are_seen([created, again], patience=5.0)) == {"I8"}
 
 
 # I9
@@ -352,6 +380,13 @@ def test_i11_finds_a_failing_key_that_does_not_slow_down() -> None:
     assert oracles.i11_a_failing_key_slows_down([*early, *late], until=30.0) == []
     assert numbers_of(oracles.i11_a_failing_key_slows_down([0.4 * tries for tries in range(26)], until=10.0)) == {"I11"}
     assert numbers_of(oracles.i11_a_failing_key_slows_down([0.0, 12.0, 12.2, 12.4, 12.6, 12.8], until=13.0)) == {"I11"}
+
+
+def test_i11_finds_a_failing_key_that_does_not_back_off() -> None:
+    doubling = [0.005 * (2**tries - 1) for tries in range(12)]
+    assert oracles.i11_a_failing_key_backs_off(doubling, until=15.0) == []
+    steady = [1.0 * tries for tries in range(15)]
+    assert numbers_of(oracles.i11_a_failing_key_backs_off(steady, until=15.0)) == {"I11"}
 
 
 @pytest.mark.parametrize(
