@@ -75,12 +75,12 @@ class Reference:
         """Whether the stage looks otherwise now."""
         return bool(oracles.i2_ends_alike(end_of(stage), self.end, self.masked))
 
-    def differences(self, run: Run) -> Violations:
+    def differences(self, run: Run, *, writes_per_step: float = 2.0) -> Violations:
         return [
             *run.violations,
             *oracles.i2_ends_alike(run.end, self.end, self.masked),
             *oracles.i3_counts_alike(run.made, self.made),
-            *oracles.i11_within_budget(run.steps, reference=len(self.steps)),
+            *oracles.i11_within_budget(run.steps, reference=len(self.steps), factor=writes_per_step),
         ]
 
 

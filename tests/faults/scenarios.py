@@ -5,7 +5,7 @@ come of it. The same steps run with and without faults, and the ends are compare
 """
 
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -153,7 +153,7 @@ class Stage:
                 and not status.get("canary")
                 and not status.get("previous")
                 and condition(status, "Ready") == "True"
-                and len(self.names(DEPLOYMENT)) == 1
+                and sum(name.startswith(f"{NAME}-") for name in self.names(DEPLOYMENT)) == 1
             )
 
         await self.until(holds, f"stable version {version}")
@@ -185,7 +185,7 @@ def condition(status: Manifest, type_: str) -> str:
     return next((one["status"] for one in status.get("conditions") or () if one["type"] == type_), "")
 
 
-Act = Callable[[Stage], Awaitable[None]]
+Act = Callable[[Stage], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, kw_only=True)
