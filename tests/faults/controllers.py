@@ -102,8 +102,10 @@ class ControllerProcess:
         self.log = folder / f"{name}.log"
         self.token_file = folder / f"{name}.token"
         self.token_file.write_text(CONTROLLER_TOKEN)
+        self.authority_file = folder / f"{name}.ca"
+        """Whose certificates it trusts, where its door has one."""
         kubeconfig = folder / f"{name}.kubeconfig"
-        kubeconfig.write_text(json.dumps(_kubeconfig(door.url, self.token_file)))
+        kubeconfig.write_text(json.dumps(_kubeconfig(door.url, self.token_file, self.authority_file)))
         given = {
             "runtime_image": "runtime:1",
             "router_settle_seconds": 0,
@@ -150,11 +152,12 @@ class ControllerProcess:
             self._process.wait()
 
 
-def _kubeconfig(server: str, token_file: Path) -> dict[str, Any]:
+def _kubeconfig(server: str, token_file: Path, authority_file: Path) -> dict[str, Any]:
+    trust = {"certificate-authority": str(authority_file)} if server.startswith("https:") else {}
     return {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "one", "cluster": {"server": server}}],
+        "clusters": [{"name": "one", "cluster": {"server": server, **trust}}],
         "users": [{"name": "one", "user": {"tokenFile": str(token_file)}}],
         "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
         "current-context": "one",

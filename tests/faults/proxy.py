@@ -6,12 +6,14 @@ either direction from that moment on: to the cluster, whoever stood behind it ha
 
 import asyncio
 import socket
+import ssl
 import struct
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final, Self
 
 import aiohttp
@@ -77,6 +79,7 @@ class Door:
 
     name: str
     url: str = ""
+    tls: ssl.SSLContext | None = None
     is_shut: bool = False
     token: str | None = CONTROLLER_TOKEN
     """What the server is shown; None passes on what the controller sends."""
@@ -88,6 +91,11 @@ class Door:
     requests: list[tuple[float, Call]] = field(default_factory=list)
     transports: set[asyncio.Transport] = field(default_factory=set)
     killed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def present(self, certificate: Path) -> None:
+        """To connections made from now on: a file with its key, in PEM."""
+        assert self.tls is not None
+        self.tls.load_cert_chain(certificate)
 
     def shut(self) -> None:
         """From here on nobody hears of whoever uses it."""
@@ -124,8 +132,12 @@ class Proxy:
         await self._session.close()
 
     @asynccontextmanager
-    async def door(self, name: str) -> AsyncIterator[Door]:
-        door = Door(name=name)
+    async def door(self, name: str, *, certificate: Path | None = None) -> AsyncIterator[Door]:
+        """With a ``certificate``, which may be changed, it speaks TLS."""
+        tls = None if certificate is None else ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        door = Door(name=name, tls=tls)
+        if certificate is not None:
+            door.present(certificate)
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             return await self._handle(door, request)
@@ -133,10 +145,10 @@ class Proxy:
         server = web.Server(handle, access_log=None, handler_cancellation=True)
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
         host, port = runner.addresses[0][:2]
-        door.url = f"http://{host}:{port}"
+        door.url = f"{'http' if tls is None else 'https'}://{host}:{port}"
         try:
             yield door
         finally:
