@@ -150,7 +150,7 @@ async def runs(
     selected = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
     wanted = {param for spec in selected if spec is not None for param in spec.params.values()}
     async with Proxy(plane) as proxy:
-        bench = Bench(proxy=proxy, client=client, open_stage=open_stage, learned=learned)
+        bench = Bench(proxy=proxy, client=client, open_stage=open_stage, learned=learned, seed=SEED)
 
         async def one(case: str) -> Violations:
             async with slots:

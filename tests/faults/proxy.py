@@ -28,6 +28,7 @@ from tests.faults.rules import (
     Break,
     Call,
     Delay,
+    Detour,
     Edit,
     Hang,
     Lines,
@@ -180,13 +181,16 @@ class Proxy:
         rewrite = action.url if isinstance(action, Edit) else words.url
         url, body = rewrite(self._plane.url + request.path_qs), words.body(body)
         write = self._note(door, request, call, body) if call.is_write else None
+        half = action.seconds() / 2 if isinstance(action, Detour) else 0.0
         try:
+            await asyncio.sleep(half)
             answer = await self._before(door, request, rule)
             if answer is not None:
                 return answer
             if call.verb == "watch":
                 return await self._stream(door, request, call, url, _edit_of(action))
             response = await self._forward(door, request, url, body, write=write, words=words)
+            await asyncio.sleep(half)
             return self._after(door, request, rule, response)
         finally:
             if write is not None:

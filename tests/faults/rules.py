@@ -83,6 +83,13 @@ class Delay:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Detour:
+    """Takes so long, half of it on the way there. Whoever hangs up before half of it was not heard."""
+
+    seconds: Callable[[], float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Hang:
     """Neither forwarded nor answered nor broken, until the connection is closed by the other end."""
 
@@ -151,7 +158,7 @@ class Reword:
     answer: Callable[[bytes], bytes] = as_it_is
 
 
-Action: TypeAlias = Refuse | LoseAnswer | Delay | Hang | Answer | Edit | Reword
+Action: TypeAlias = Refuse | LoseAnswer | Delay | Detour | Hang | Answer | Edit | Reword
 
 
 @dataclass(frozen=True, kw_only=True)

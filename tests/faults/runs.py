@@ -36,6 +36,7 @@ class Bench:
     client: KubeClient
     open_stage: OpenStage
     learned: Learn
+    seed: int
 
 
 class Worker(Protocol):

@@ -1,9 +1,10 @@
-"""T9 and T16: of two programs one acts, whatever happens to it, and the other follows in time.
+"""T8, T9 and T16: of two programs one acts, whatever happens to it, and the other follows in time.
 
 Times are a fifth of production's; what a loaded machine may add is ``SLACK_SECONDS``.
 """
 
 import itertools
+import random
 import signal
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -12,14 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from aurora_controller.kube.leader_election import LeaseTimes
 from tests.faults import oracles
 from tests.faults.controllers import ControllerProcess
 from tests.faults.proxy import Door, Proxy, Write
-from tests.faults.rules import Hang, Rule
+from tests.faults.rules import Detour, Hang, Rule
 from tests.faults.scenarios import Stage
 
 LEASE: Final = {"lease_seconds": 3.0, "renew_deadline_seconds": 2.0, "retry_seconds": 0.5}
 LEASE_SECONDS, POLL_SECONDS = LEASE["lease_seconds"], 2.2 * LEASE["retry_seconds"]
+RENEWAL_SECONDS: Final = LeaseTimes(duration=3.0, renew_deadline=2.0, retry=0.5).request_timeout
+"""After so long a renewal is given up."""
 SLACK_SECONDS: Final = 1.0
 START_SECONDS: Final = 30.0
 
@@ -125,6 +129,24 @@ async def test_a_leader_that_is_cut_off_ends_before_another_acts(stage: Stage, p
         await stage.until_canary(2)
         assert await running.leader.process.ended() == 1
 
+        assert running.seconds_without_a_holder() < LEASE_SECONDS + POLL_SECONDS + SLACK_SECONDS
+        running.assert_only_the_holder_wrote()
+
+
+async def test_a_leader_that_hears_too_late_that_it_renewed_ends_before_another_acts(
+    stage: Stage, proxy: Proxy, tmp_path: Path, dice: random.Random
+) -> None:
+    """T8: each renewal is performed before the leader gives it up, and answered after."""
+    async with race(stage, proxy, tmp_path) as running:
+        detour = Detour(seconds=lambda: dice.uniform(1.1, 1.8) * RENEWAL_SECONDS)
+        running.leader.door.rules.add(Rule(action=detour, resource="leases", times=None))
+        renewed = len(running.taken(running.leader))
+        assert await running.leader.process.ended() == 1
+        await stage.publish(2)
+
+        await stage.until_canary(2)
+
+        assert len(running.taken(running.leader)) > renewed
         assert running.seconds_without_a_holder() < LEASE_SECONDS + POLL_SECONDS + SLACK_SECONDS
         running.assert_only_the_holder_wrote()
 
