@@ -29,6 +29,8 @@ MOST_SECONDS: Final = 2.0
 LOST_SECONDS: Final = 40.0
 """Of an answer that nobody waits for any more: after 30 s a request is given up."""
 LOST_SHARE: Final = 0.05
+LOST_EVERY: Final = 8
+"""Of the writes one in so many, so that whatever the seed some are performed and given up."""
 EVENTS_LATE_SECONDS: Final = 15.0
 """Longer than a reconcile waits to see what it wrote."""
 
@@ -61,6 +63,13 @@ async def meet_storm(case: str, bench: Bench) -> Violations:
                 times=None,
             )
             for kind in MIRRORED
+        ),
+        Rule(
+            action=Detour(seconds=lambda: LOST_SECONDS / FACTOR),
+            steps_only=True,
+            nth=dice.randint(1, LOST_EVERY),
+            every=LOST_EVERY,
+            times=None,
         ),
         Rule(action=Detour(seconds=seconds), times=None),
     ]
