@@ -23,6 +23,7 @@ from aurora_controller.kube.meta import Kind, Manifest, ObjectKey, is_deleting, 
 from aurora_controller.kube.ownership import controller_of
 from aurora_controller.kube.reconcile import (
     Apply,
+    Confirm,
     Create,
     Delete,
     PatchMetadata,
@@ -120,6 +121,10 @@ class Executor:
                 await self._apply(request, write)
             case Delete():
                 await self._delete(request, write)
+            case Confirm():
+                live = await self._client.get_or_none(write.kind, key_of(write.existing))
+                if live is None or uid_of(live) != uid_of(write.existing) or is_deleting(live):
+                    raise _Outdated(f"{write.kind.kind} {key_of(write.existing)} is gone")
             case PatchStatus() | PatchMetadata():
                 current = latest.get(uid_of(write.existing), write.existing)
                 latest[uid_of(current)] = await self._patch(request, write, current)

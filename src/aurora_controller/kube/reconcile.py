@@ -71,7 +71,19 @@ class PatchMetadata:
     annotations: Mapping[str, str | None] = field(default_factory=dict)
 
 
-Write: TypeAlias = Create | Apply | Delete | PatchStatus | PatchMetadata
+@dataclass(frozen=True, kw_only=True)
+class Confirm:
+    """Reads the object live: unless this very one is there, and not being deleted, the observation is outdated.
+
+    For a decision that is made once and rests on an object which the plan leaves as it is: no precondition of a
+    write would tell that the cache still shows what is gone. It stands before the writes that rest on it.
+    """
+
+    existing: Manifest
+    kind: Kind
+
+
+Write: TypeAlias = Create | Apply | Delete | PatchStatus | PatchMetadata | Confirm
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """From a published version to its recorded facts: the last steps of a run, and the only step of an adopted one."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -8,7 +9,7 @@ from aurora_controller.api.v1alpha1.mltrainingjob import Failure, Run, RunPhase
 from aurora_controller.api.v1alpha1.readings import Version
 from aurora_controller.kube.clock import format_time
 from aurora_controller.kube.meta import Manifest, key_of
-from aurora_controller.kube.reconcile import Create, Delete, PatchStatus
+from aurora_controller.kube.reconcile import Confirm, Create, Delete, PatchStatus
 from aurora_controller.training.attempt import reports_of
 from aurora_controller.training.decision import (
     DONE,
@@ -52,7 +53,10 @@ def adopt(observed: Observation, now: datetime) -> Decision | None:
         inputs=snapshot_of(observed.inputs),
         generation=observed.job.metadata.generation,
     )
-    return _succeeded(run, max(fitting, key=lambda version: version.number), now)
+    adopted = max(fitting, key=lambda version: version.number)
+    # A job made again right after all its versions were deleted may still see them, and would never look again.
+    confirm = Confirm(existing=adopted.manifest, kind=ML_MODEL_VERSION)
+    return replace(_succeeded(run, adopted, now), writes=(confirm,))
 
 
 def register(observed: Observation, now: datetime) -> Decision | None:

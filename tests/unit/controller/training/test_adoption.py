@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from aurora_controller.api import labels
+from aurora_controller.api.v1alpha1.kinds import ML_MODEL_VERSION
 from aurora_controller.api.v1alpha1.mltrainingjob import MLTrainingJob
 from aurora_controller.kube.meta import Manifest
+from aurora_controller.kube.reconcile import Confirm, PatchStatus
 from aurora_controller.training.inputs import fingerprint, inputs_of
 from tests.unit.builders import a_digest, a_model_version, a_training_job
 from tests.unit.controller.training.world import START, World
@@ -35,6 +37,15 @@ async def test_a_re_created_job_adopts_its_version_without_a_job() -> None:
     assert world.condition()["status"] == "True"
     assert world.condition()["reason"] == "Reused"
     assert world.status["run"]["finishedAt"] == START
+
+
+async def test_a_version_is_looked_at_live_before_the_answer_rests_on_it() -> None:
+    """Deleted just before the job was made, the cache may still show it; the job would never look again."""
+    world = World()
+    world.put(a_recorded_version(3))
+    confirm, patch = (await world.plan()).writes
+    assert confirm == Confirm(existing=world.version(3), kind=ML_MODEL_VERSION)
+    assert isinstance(patch, PatchStatus)
 
 
 async def test_the_newest_fitting_version_is_adopted() -> None:

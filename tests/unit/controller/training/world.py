@@ -18,7 +18,7 @@ from aurora_controller.api.v1alpha1.kinds import ML_MODEL_VERSION, ML_TRAINING_J
 from aurora_controller.kube.clock import format_time, parse_time
 from aurora_controller.kube.merge_patch import merge_patch
 from aurora_controller.kube.meta import JOB, PERSISTENT_VOLUME_CLAIM, POD, Kind, Manifest, ObjectKey, labels_of, uid_of
-from aurora_controller.kube.reconcile import Create, Delete, EventNote, PatchStatus, Plan, Write
+from aurora_controller.kube.reconcile import Confirm, Create, Delete, EventNote, PatchStatus, Plan, Write
 from aurora_controller.kube.store import text_at
 from aurora_controller.training.reconciler import TrainingReconciler
 from aurora_runtime.contract import (
@@ -198,6 +198,8 @@ class World:
                     self._delete(write.existing)
                 case PatchStatus():
                     self._patch_status(write)
+                case Confirm():
+                    assert uid_of(self.version(write.existing["spec"]["version"])) == uid_of(write.existing)
                 case _:
                     raise AssertionError(f"unexpected write {write}")
 
