@@ -23,12 +23,15 @@ from aurora_controller.kube.meta import (
     Manifest,
     is_deleting,
     key_of,
+    labels_of,
     uid_of,
 )
 from tests.faults.mirror import OURS, status_of
 from tests.faults.scenarios import Stage, condition
 
 _MOST_VERSIONS: Final = 4
+_JOBS_STAY_SECONDS: Final = 30
+"""So short that a rest can begin when all of them have left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +77,7 @@ class Churn:
         self.acts: Counter[str] = Counter()
 
     async def fill(self, place: Place) -> None:
-        await place.stage.train(place.training, modelName=place.model)
+        await place.stage.train(place.training, modelName=place.model, ttlSecondsAfterFinished=_JOBS_STAY_SECONDS)
         await self._serve(place)
 
     async def act(self) -> None:
@@ -194,6 +197,12 @@ def unsettled(place: Place) -> Sequence[str]:
             if place.model in {key.name, (obj.get("spec") or {}).get("modelName")}:
                 primary = _PRIMARY.get(kind, "") if kind != ML_MODEL or place.ready_versions() else ""
                 found += [f"{kind.kind} {key}: {what}" for what in _unsettled(kind, obj, primary)]
+    jobs = place.stage.mirror.list(JOB, place.stage.namespace)
+    found += [
+        f"Job {key_of(job).name} is still to leave"
+        for job in jobs
+        if labels_of(job).get(labels.TRAINING_JOB) == place.training
+    ]
     # Secrets are not watched, so a lost one may be made anew in the middle of a rest.
     if place.stage.get(ML_DEPLOYMENT, place.serving) and place.stage.get(SECRET, f"{place.serving}-api-keys") is None:
         found.append(f"Secret of {place.serving}: lost")
