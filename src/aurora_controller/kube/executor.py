@@ -122,9 +122,7 @@ class Executor:
             case Delete():
                 await self._delete(request, write)
             case Confirm():
-                live = await self._client.get_or_none(write.kind, key_of(write.existing))
-                if live is None or uid_of(live) != uid_of(write.existing) or is_deleting(live):
-                    raise _Outdated(f"{write.kind.kind} {key_of(write.existing)} is gone")
+                await self._confirm(write)
             case PatchStatus() | PatchMetadata():
                 current = latest.get(uid_of(write.existing), write.existing)
                 latest[uid_of(current)] = await self._patch(request, write, current)
@@ -191,6 +189,11 @@ class Executor:
             self._writes.deleted(request, write.kind, key, uid)
         else:
             self._writes.wrote(request, write.kind, remains)
+
+    async def _confirm(self, write: Confirm) -> None:
+        live = await self._client.get_or_none(write.kind, key_of(write.existing))
+        if live is None or uid_of(live) != uid_of(write.existing) or is_deleting(live):
+            raise _Outdated(f"{write.kind.kind} {key_of(write.existing)} is gone")
 
     async def _patch(self, request: Request, write: PatchStatus | PatchMetadata, current: Manifest) -> Manifest:
         patch = _patch_of(write, current)
