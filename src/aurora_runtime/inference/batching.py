@@ -5,8 +5,8 @@ the same turn of the event loop. While every thread is busy requests gather, and
 once, because eight rows cost a model hardly more than one.
 
 A prediction that is known to take less than a millisecond runs on the event loop itself: handing it to a thread and
-back costs half as much again, and blocks the interpreter as long. See docs/adr/0005. Where nobody waits, and merging
-would save less than the queue costs, it does not even queue. See docs/adr/0008.
+back costs half as much again, and blocks the interpreter as long. See docs/adr/0005. Where requests come one by one
+it does not even queue. See docs/adr/0008.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from aurora_runtime.inference.costs import CHEAP_SECONDS, Costs
+from aurora_runtime.inference.costs import Costs
 from aurora_runtime.inference.errors import ClientTooBusy, TooBusy, TooLate
 from aurora_runtime.inference.workers import Workers
 from aurora_runtime.store.engine import Answers, Rows
@@ -30,9 +30,6 @@ Outcome = Answers | Exception
 
 CLIENT_SHARE: Final = 0.75
 """Share of the queue that one client may fill while others have keys too: they always find room."""
-
-ALONE_AFTER: Final = 16
-"""So many merged batches, and one request is predicted alone: else nobody would know what it costs by now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,10 +106,10 @@ class Batcher:
         self._unanswered: dict[Ask, None] = {}
         self._running = 0
         self._next_is_due = False
-        self._spent_seconds = 0.0
-        """On predictions that were made at once since others last had their turn."""
-        self._merged = 0
-        """Batches of several requests since the last one that was predicted alone."""
+        self._came = 0
+        """Requests in this turn of the loop."""
+        self._came_before = 0
+        """Requests in the last turn that brought any."""
         self._deadline_is_set = False
 
     @property
@@ -120,15 +117,21 @@ class Batcher:
         """Requests whose prediction has not begun."""
         return len(self._waiting)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether requests come one by one: who comes now waits for nobody, and probably nobody else comes."""
+        return self._came_before <= 1 and self._came == 0 and not self._waiting
+
     async def ask(self, rows: Rows, *, client: str = "", clients: int = 1) -> Predicted:
-        """Answers to ``rows`` (rows, features). They wait for nothing where nobody waits and merging saves nothing.
+        """Answers to ``rows`` (rows, features). What is cheap waits for nothing while it is quiet.
 
         ``client`` names one of ``clients`` that share the queue. Raises TooBusy, ClientTooBusy and TooLate, and what
         ``predict`` raises for these rows.
         """
-        count = len(rows)
-        may = not self._waiting and self._spent_seconds <= CHEAP_SECONDS
-        if may and self.costs.cheap(count) and not self.costs.merging_pays(count):
+        was_quiet = self.is_quiet
+        self._came += 1
+        self._go_on_soon()
+        if was_quiet and self.costs.cheap(len(rows)):
             return self._at_once(rows)
         self._admit(client, clients)
         ask = Ask(rows, client, self._loop.create_future(), perf_counter())
@@ -137,7 +140,6 @@ class Batcher:
         self._unanswered[ask] = None
         if not self._deadline_is_set:
             self._expire_in(self.limits.seconds)
-        self._go_on_soon()
         try:
             answers = await ask.future
         finally:
@@ -150,16 +152,9 @@ class Batcher:
             answers = self.predict(rows)
         finally:
             seconds = perf_counter() - started
-            self._record(1, len(rows), seconds)
-            self._spent_seconds += seconds
-            if self._spent_seconds > CHEAP_SECONDS:
-                self._go_on_soon()
+            self.costs.record(len(rows), seconds)
+            self.observe(1)
         return Predicted(answers, 0.0, seconds)
-
-    def _record(self, requests: int, rows: int, seconds: float) -> None:
-        self._merged = 0 if requests == 1 else self._merged + 1
-        self.costs.record(rows, seconds)
-        self.observe(requests)
 
     def _admit(self, client: str, clients: int) -> None:
         if len(self._waiting) >= self.limits.queue:
@@ -183,12 +178,15 @@ class Batcher:
         """In the next turn of the loop, when everybody who came in this one has asked."""
         if not self._next_is_due:
             self._next_is_due = True
-            self._loop.call_soon(self._go_on)
+            self._loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._next_is_due = False
+        self._came_before, self._came = self._came, 0
+        self._go_on()
 
     def _go_on(self) -> None:
         """Begins what can begin: one cheap batch here, or one on each free thread."""
-        self._next_is_due = False
-        self._spent_seconds = 0.0
         while self._waiting:
             batch, rows = self._next_batch()
             if not batch:
@@ -208,8 +206,7 @@ class Batcher:
         """The requests that are predicted together next, and their rows. Those whose client left are forgotten."""
         batch: list[Ask] = []
         total = 0
-        most = self.limits.rows if self._merged < ALONE_AFTER else 0
-        while self._waiting and (not batch or total + len(self._waiting[0].rows) <= most):
+        while self._waiting and (not batch or total + len(self._waiting[0].rows) <= self.limits.rows):
             ask = self._waiting.popleft()
             self._waiting_of[ask.client] -= 1
             if not ask.future.done():
@@ -233,7 +230,8 @@ class Batcher:
         self._go_on()
 
     def _finish(self, batch: Sequence[Ask], answered: Sequence[Outcome], started: float, finished: float) -> None:
-        self._record(len(batch), sum(len(ask.rows) for ask in batch), finished - started)
+        self.costs.record(sum(len(ask.rows) for ask in batch), finished - started)
+        self.observe(len(batch))
         for ask, outcome in zip(batch, answered, strict=True):
             ask.started, ask.finished = started, finished
             if ask.future.done():

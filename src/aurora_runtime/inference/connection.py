@@ -1,11 +1,12 @@
 """A connection: answers in our form whatever it is sent, and at once what needs no waiting.
 
 aiohttp handles each request in a task, which it wakes by another: two turns of the event loop, some 50 µs. A
-connection that is idle, and receives one whole request, begins its handler right where the bytes come in. When the
-handler is done with that, so is the connection. When it waits, fails or ends the connection, aiohttp's tasks take it
-on from there. See docs/adr/0008.
+connection that is idle, and receives one whole request while requests come one by one, begins its handler right where
+the bytes come in. When the handler is done with that, so is the connection. When it waits, fails or ends the
+connection, aiohttp's tasks take it on from there. See docs/adr/0008.
 """
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -53,7 +54,7 @@ class Connection(web.RequestHandler):
 
 
 class EagerConnection(Connection):
-    """Begins handlers, which must return our ``Response``, where the request comes in.
+    """Begins handlers, which must return our ``Response``, where the request comes in, while ``is_quiet`` says so.
 
     aiohttp has no hook there, so this leans on what it keeps for itself; its version is locked, and
     tests/unit/runtime/inference/test_connection.py fails when that is no longer so:
@@ -63,10 +64,11 @@ class EagerConnection(Connection):
     - ``_next_keepalive_close_time`` is when an idle connection is closed.
     """
 
-    __slots__ = ("_begun", "_handle", "_make_request")
+    __slots__ = ("_begun", "_handle", "_is_quiet", "_make_request")
 
-    def __init__(self, manager: web.Server, **options: Any) -> None:
+    def __init__(self, manager: web.Server, *, is_quiet: Callable[[], bool], **options: Any) -> None:
         super().__init__(manager, **options)
+        self._is_quiet = is_quiet
         self._handle: Any = manager.request_handler
         self._make_request: Any = manager.request_factory
         self._request_handler: Any = self._go_on
@@ -74,7 +76,7 @@ class EagerConnection(Connection):
 
     def data_received(self, data: bytes) -> None:
         waiter = self._waiter
-        if waiter is None or waiter.done():
+        if waiter is None or waiter.done() or not self._is_quiet():
             super().data_received(data)
             return
         self._waiter = None  # the task sleeps on while it is seen whether it is needed
@@ -103,13 +105,12 @@ class EagerConnection(Connection):
         request = self._make_request(message, payload, self, writer, self._task_handler)
         begun: Eager[Response] = Eager(self._handle(request))
         response = begun.result
-        sent = None if response is None else response.rendered(request)
-        if response is None or sent is None or not response.keep_alive:
+        if response is None or response.force_close or not request.keep_alive:
             self._begun = begun
             return
         self._messages.popleft()
         parser.message_consumed()
-        transport.write(sent)
+        transport.write(response.rendered(request))
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
 
     async def _go_on(self, request: web.BaseRequest) -> Response:

@@ -1,12 +1,10 @@
-"""How long predictions take, by their number of rows: which are not worth a thread, and which not even a queue."""
+"""How long predictions take, by their number of rows: which are so cheap that a thread would cost more than they do."""
 
 from math import inf
 from typing import Final
 
 CHEAP_SECONDS: Final = 1e-3
 """What the event loop may spend on one prediction: about what it spends on parsing a large body."""
-SAVED_SECONDS: Final = 1e-4
-"""What merging must save a request to be worth the queue: about what that costs."""
 _NEW_SHARE: Final = 0.2
 """Weight of the newest measurement in the average."""
 _MOST_TIMES: Final = 8
@@ -30,23 +28,7 @@ class Costs:
         else:
             self._seconds[size] += _NEW_SHARE * (min(seconds, _MOST_TIMES * before) - before)
 
-    def seconds(self, rows: int) -> float:
-        """What a prediction of as many rows took lately; infinite when none was measured."""
-        size = rows.bit_length()
-        return self._seconds[size] if size < len(self._seconds) else inf
-
     def cheap(self, rows: int) -> bool:
         """Whether as many rows took less than CHEAP_SECONDS lately. What was never measured is not cheap."""
-        return self.seconds(rows) <= CHEAP_SECONDS
-
-    def merging_pays(self, rows: int) -> bool:
-        """Whether as many rows, merged with others, lately cost SAVED_SECONDS less than alone.
-
-        Where either was never measured it does not.
-        """
         size = rows.bit_length()
-        for larger in range(size + 1, len(self._seconds)):
-            merged = rows * self._seconds[larger] / (1 << (larger - 1))
-            if self.seconds(rows) - merged > SAVED_SECONDS:
-                return True
-        return False
+        return size < len(self._seconds) and self._seconds[size] <= CHEAP_SECONDS

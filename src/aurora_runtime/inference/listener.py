@@ -34,7 +34,7 @@ async def listening(
     port: int,
     finished: Callable[[], Awaitable[None]] = _at_once,
     idle_seconds: float = IDLE_SECONDS,
-    connection: type[Connection] = Connection,
+    connection: Callable[..., Connection] = Connection,
 ) -> AsyncIterator[int]:
     """Serves inside the block, which gets the port. At its end no connection is taken; what is in flight may finish.
 
@@ -50,7 +50,7 @@ async def listening(
                 lambda: connection(
                     manager,
                     loop=loop,
-                    access_log=None,  # type: ignore[arg-type]  # None turns it off
+                    access_log=None,  # turns it off
                     keepalive_timeout=idle_seconds,
                     max_line_size=LINE_BYTES,
                     max_field_size=LINE_BYTES,

@@ -4,16 +4,14 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from itertools import count
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aurora_runtime.inference import batching
-from aurora_runtime.inference.batching import ALONE_AFTER, Batcher, BatchLimits, Predict, outcomes
-from aurora_runtime.inference.costs import CHEAP_SECONDS, SAVED_SECONDS, Costs
+from aurora_runtime.inference.batching import Batcher, BatchLimits, Predict, outcomes
+from aurora_runtime.inference.costs import CHEAP_SECONDS, Costs
 from aurora_runtime.inference.eager import Eager
 from aurora_runtime.inference.errors import ClientTooBusy, InvalidRequest, TooBusy, TooLate
 from aurora_runtime.inference.workers import Workers
@@ -152,48 +150,27 @@ async def test_what_is_cheap_is_predicted_without_a_turn_of_the_loop_unless_some
         await waiting
 
 
-async def test_one_turn_of_the_loop_spends_little_more_than_a_millisecond_on_predictions(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    seconds = count(step=0.15 * CHEAP_SECONDS)
-    monkeypatch.setattr(batching, "perf_counter", lambda: next(seconds))
-    async with a_batcher(Model(), cheap()) as batcher:
-        asked = [Eager(batcher.ask(some(1))) for _ in range(10)]
-        assert sum(one.result is not None for one in asked) == 7
-        for one in asked:
+async def test_one_turn_of_the_loop_predicts_one_request_at_once_and_merges_the_others() -> None:
+    model = Model()
+    async with a_batcher(model, cheap()) as batcher:
+        first, *others = [Eager(batcher.ask(some(value))) for value in range(8)]
+        assert first.result is not None
+        assert [one.result for one in others] == [None] * 7
+        for one in others:
             await one
-        assert Eager(batcher.ask(some(1))).result is not None
+    assert model.calls == [1, 7]
 
 
-async def test_now_and_then_one_is_predicted_alone_so_that_its_cost_stays_known() -> None:
+async def test_after_a_turn_that_brought_many_the_next_looks_for_others_until_one_came_alone() -> None:
     model = Model()
-    async with a_batcher(model, rows=2) as batcher:
-        for _ in range(ALONE_AFTER + 1):
-            await asyncio.gather(predictions(batcher, 1), predictions(batcher, 2))
-    assert model.calls == [2] * ALONE_AFTER + [1, 1]
-
-
-async def test_where_merging_saves_more_than_the_queue_costs_requests_look_for_others() -> None:
-    model = Model()
-    costs = Costs()
-    costs.record(1, 0.9 * CHEAP_SECONDS)
-    costs.record(8, CHEAP_SECONDS)
-    async with a_batcher(model, costs) as batcher:
-        await asyncio.gather(*(predictions(batcher, value) for value in range(8)))
-    assert model.calls == [8]
-
-
-@pytest.mark.parametrize(
-    ("alone", "eight", "pays"),
-    [(2 * SAVED_SECONDS, SAVED_SECONDS, True), (2 * SAVED_SECONDS, 16 * SAVED_SECONDS, False), (1e-5, 1e-5, False)],
-    ids=["little for each", "as much for each", "nothing to save"],
-)
-def test_whether_merging_pays_shows_by_what_it_saved(alone: float, eight: float, pays: bool) -> None:
-    costs = Costs()
-    costs.record(1, alone)
-    assert not costs.merging_pays(1)
-    costs.record(8, eight)
-    assert costs.merging_pays(1) == pays
+    async with a_batcher(model, cheap()) as batcher:
+        await asyncio.gather(*(predictions(batcher, value) for value in range(4)))
+        assert not batcher.is_quiet
+        await asyncio.gather(*(predictions(batcher, value) for value in range(4)))
+        assert not batcher.is_quiet
+        await predictions(batcher, 1)
+        assert batcher.is_quiet
+    assert model.calls == [1, 3, 4, 1]
 
 
 def test_what_was_slow_for_once_does_not_make_a_prediction_dear() -> None:

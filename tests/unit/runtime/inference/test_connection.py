@@ -53,7 +53,11 @@ async def connected(serving: Serving, transport: Transport) -> AsyncIterator[Eag
     await runner.setup()
     assert runner.server is not None
     connection = EagerConnection(
-        runner.server, loop=asyncio.get_running_loop(), access_log=None, keepalive_timeout=IDLE_SECONDS
+        runner.server,
+        is_quiet=serving.routes.is_quiet,
+        loop=asyncio.get_running_loop(),
+        access_log=None,
+        keepalive_timeout=IDLE_SECONDS,
     )
     connection.connection_made(transport)
     await idle(connection)
@@ -88,8 +92,19 @@ async def test_a_whole_request_is_answered_before_the_loop_turns(serving: Servin
         for count in (1, 2):
             connection.data_received(a_request())
             assert transport.answers == count
+            await asyncio.sleep(0)  # a turn of the loop brings one request
     assert transport.written.count(b"200 OK") == 2
     assert serving.metrics.in_flight == 0
+
+
+async def test_one_of_many_is_not_begun_before_the_others_have_come(serving: Serving) -> None:
+    await warm(serving)
+    transport = Transport()
+    async with connected(serving, transport) as connection:
+        serving.routes._batcher._came_before = 2
+        connection.data_received(a_request())
+        assert (transport.answers, serving.metrics.in_flight) == (0, 0)
+        await until(lambda: transport.answers == 1)
 
 
 async def test_an_error_is_answered_as_fast(serving: Serving) -> None:
