@@ -76,7 +76,7 @@ async def serve(settings: InferenceSettings, *, stop: asyncio.Event, hasten: asy
                 port=settings.port,
                 finished=routes.finished,
                 idle_seconds=settings.idle_timeout_seconds,
-                connection=partial(EagerConnection, is_quiet=routes.is_quiet),
+                connection=EagerConnection,
             )
         )
 

@@ -117,21 +117,16 @@ class Batcher:
         """Requests whose prediction has not begun."""
         return len(self._waiting)
 
-    @property
-    def is_quiet(self) -> bool:
-        """Whether requests come one by one: who comes now waits for nobody, and probably nobody else comes."""
-        return self._came_before <= 1 and self._came == 0 and not self._waiting
-
     async def ask(self, rows: Rows, *, client: str = "", clients: int = 1) -> Predicted:
-        """Answers to ``rows`` (rows, features). What is cheap waits for nothing while it is quiet.
+        """Answers to ``rows`` (rows, features). What is cheap waits for nothing while requests come one by one.
 
         ``client`` names one of ``clients`` that share the queue. Raises TooBusy, ClientTooBusy and TooLate, and what
         ``predict`` raises for these rows.
         """
-        was_quiet = self.is_quiet
+        alone = self._came_before <= 1 and self._came == 0 and not self._waiting
         self._came += 1
         self._go_on_soon()
-        if was_quiet and self.costs.cheap(len(rows)):
+        if alone and self.costs.cheap(len(rows)):
             return self._at_once(rows)
         self._admit(client, clients)
         ask = Ask(rows, client, self._loop.create_future(), perf_counter())

@@ -1,12 +1,13 @@
-"""A connection: answers in our form whatever it is sent, and at once what needs no waiting.
+"""A connection: answers in our form whatever it is sent, and without a task what is whole when it comes.
 
 aiohttp handles each request in a task, which it wakes by another: two turns of the event loop, some 50 µs. A
-connection that is idle, and receives one whole request while requests come one by one, begins its handler right where
-the bytes come in. When the handler is done with that, so is the connection. When it waits, fails or ends the
-connection, aiohttp's tasks take it on from there. See docs/adr/0008.
+connection that is idle and receives one whole request begins its handler right where the bytes come in, and answers
+when the handler is done: mostly there and then, else when the prediction that it waits for is. All else is done by
+aiohttp's tasks. See docs/adr/0008.
 """
 
-from collections.abc import Callable
+import asyncio
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -18,11 +19,12 @@ from aiohttp.http_exceptions import LineTooLong
 from aurora_runtime.inference.eager import Eager
 from aurora_runtime.inference.errors import without_messages
 from aurora_runtime.inference.protocol import error_body
-from aurora_runtime.inference.responses import Response
+from aurora_runtime.inference.responses import Response, header_lines
 
 log = structlog.get_logger(__name__)
 LINE_BYTES: Final = 8190
 MOST_HEADERS: Final = 128
+_ERROR_LINES: Final = header_lines({"Content-Type": "application/json", "Server": "aurora"})
 _TOO_LARGE: Final = f"request head: expected at most {MOST_HEADERS} headers, and at most {LINE_BYTES} bytes in a line"
 
 
@@ -31,21 +33,21 @@ class Connection(web.RequestHandler):
 
     __slots__ = ()
 
-    def handle_error(
+    def handle_error(  # type: ignore[override]  # its protocol asks for no more than our response has
         self,
         request: web.BaseRequest,  # noqa: ARG002  of the overridden method
         status: int = 500,
         exc: BaseException | None = None,
         message: str | None = None,
-    ) -> web.StreamResponse:
+    ) -> Response:
         if status == 500:
             log.error("a request failed", **without_messages(exc))
         first_line = str(message or exc).partition("\n")[0].rstrip(":")
         text = "internal error; the server's log tells more" if status == 500 else f"not HTTP: {first_line}"
         if isinstance(exc, LineTooLong) or first_line.startswith("Too many headers"):
             status, text = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE
-        response = web.Response(status=status, body=error_body(text), content_type="application/json")
-        response.force_close()
+        response = Response(error_body(text), lines=_ERROR_LINES, status=status)
+        response.force_close = True
         return response
 
     def log_exception(self, *_: Any, **kwargs: Any) -> None:
@@ -54,65 +56,80 @@ class Connection(web.RequestHandler):
 
 
 class EagerConnection(Connection):
-    """Begins handlers, which must return our ``Response``, where the request comes in, while ``is_quiet`` says so.
+    """Begins handlers, which must return our ``Response``, where the request comes in.
 
     aiohttp has no hook there, so this leans on what it keeps for itself; its version is locked, and
     tests/unit/runtime/inference/test_connection.py fails when that is no longer so:
 
-    - ``_waiter``, the future that the idle task awaits, is None or done while the task is at work;
-    - ``_messages`` are requests that the task has not begun, and the parser is told of each that leaves them;
-    - ``_next_keepalive_close_time`` is when an idle connection is closed.
+    - ``_waiter``, the future that the idle task awaits, is None or done while the task is at work. It is taken away
+      while a handler is at work here, which so looks the same from outside: what comes next is kept for later;
+    - ``_messages`` are requests that are not answered yet, and the parser is told of each that leaves them;
+    - ``_next_keepalive_close_time`` is when an idle connection is closed, by the timer ``_keepalive_handle``;
+    - ``_close``: no further request is answered.
     """
 
-    __slots__ = ("_begun", "_handle", "_is_quiet", "_make_request")
+    __slots__ = ("_begun", "_handle", "_make_request")
 
-    def __init__(self, manager: web.Server, *, is_quiet: Callable[[], bool], **options: Any) -> None:
+    def __init__(self, manager: web.Server, **options: Any) -> None:
         super().__init__(manager, **options)
-        self._is_quiet = is_quiet
         self._handle: Any = manager.request_handler
         self._make_request: Any = manager.request_factory
-        self._request_handler: Any = self._go_on
         self._begun: Eager[Response] | None = None
 
     def data_received(self, data: bytes) -> None:
         waiter = self._waiter
-        if waiter is None or waiter.done() or not self._is_quiet():
+        if waiter is None or waiter.done():
             super().data_received(data)
             return
-        self._waiter = None  # the task sleeps on while it is seen whether it is needed
-        try:
-            super().data_received(data)
-            if len(self._messages) == 1 and not self._upgraded and not self.writing_paused:
-                self._answer_at_once()
-        finally:
-            self._waiter = waiter
-        if self._messages:
-            waiter.set_result(None)
+        self._waiter = None
+        super().data_received(data)
+        if not self._begins(waiter):
+            self._hand_back(waiter)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """aiohttp's parses nothing again after each body that is read, paused or not."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         if self._begun is not None:
             self._begun.cancel()
-            self._begun = None
 
-    def _answer_at_once(self) -> None:
-        """Answers the only message, or leaves it to the task with what was begun."""
+    def _begins(self, waiter: "asyncio.Future[None]") -> bool:
+        """Begins to answer the only message; False when that is for the task, or there is none."""
+        if len(self._messages) != 1 or self._upgraded or self.writing_paused:
+            return False
         message, payload = self._messages[0]
+        if not isinstance(message, RawRequestMessage) or not payload.is_eof():
+            return False
+        request = self._make_request(message, payload, self, StreamWriter(self, self._loop), self._task_handler)
+        self._begun = Eager(self._handle(request), partial(self._answer, waiter, request))
+        self._begun.go_on()
+        return True
+
+    def _answer(self, waiter: "asyncio.Future[None]", request: web.BaseRequest, begun: Eager[Response]) -> None:
+        """What ``begun`` returned for the first message, or 500."""
+        self._begun = None
         parser, transport = self._parser, self.transport
-        if not isinstance(message, RawRequestMessage) or not payload.is_eof() or parser is None or transport is None:
-            return
-        writer = StreamWriter(self, self._loop)
-        request = self._make_request(message, payload, self, writer, self._task_handler)
-        begun: Eager[Response] = Eager(self._handle(request))
-        response = begun.result
-        if response is None or response.force_close or not request.keep_alive:
-            self._begun = begun
-            return
+        if parser is None or transport is None:
+            return  # the client has left
+        response = begun.result or self.handle_error(request, 500, begun.error)
         self._messages.popleft()
         parser.message_consumed()
         transport.write(response.rendered(request))
+        if not response.keep_alive:
+            self.force_close()
+            return
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:  # it went off while the handler was at work
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+        self._hand_back(waiter)
 
-    async def _go_on(self, request: web.BaseRequest) -> Response:
-        begun, self._begun = self._begun, None
-        return await (self._handle(request) if begun is None else begun)
+    def _hand_back(self, waiter: "asyncio.Future[None]") -> None:
+        """To the task, which sleeps on unless more messages have come."""
+        self._waiter = waiter
+        if self._messages:
+            waiter.set_result(None)
+        elif self._close:
+            waiter.cancel()

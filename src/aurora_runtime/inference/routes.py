@@ -124,10 +124,6 @@ class Routes:
         self._document = orjson.dumps(openapi(model.descriptor, guarded=self.keys is not None))
         self.model, self.state = model, State.SERVING
 
-    def is_quiet(self) -> bool:
-        """Whether requests come one by one, or find no model yet."""
-        return self.model is None or self._batcher.is_quiet
-
     async def finished(self) -> None:
         """Returns when no inference request is in flight."""
         while self.metrics.in_flight:

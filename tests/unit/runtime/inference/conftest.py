@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -71,9 +70,8 @@ async def a_server(name: str, keys: ApiKeys | None = None) -> AsyncIterator[Serv
             limits=BatchLimits(queue=QUEUE_LIMIT),
             max_body_bytes=MAX_BODY_BYTES,
         )
-        connection = partial(EagerConnection, is_quiet=routes.is_quiet)
         async with (
-            listening(inference_runner(routes), name="http", host=HOST, port=0, connection=connection) as port,
+            listening(inference_runner(routes), name="http", host=HOST, port=0, connection=EagerConnection) as port,
             ClientSession(f"http://{HOST}:{port}") as client,
         ):
             yield Serving(client=client, port=port, routes=routes, metrics=metrics, model=name)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aurora_runtime.inference.batching import Batcher, BatchLimits, Predict, outcomes
+from aurora_runtime.inference.batching import Batcher, BatchLimits, Predict, Predicted, outcomes
 from aurora_runtime.inference.costs import CHEAP_SECONDS, Costs
 from aurora_runtime.inference.eager import Eager
 from aurora_runtime.inference.errors import ClientTooBusy, InvalidRequest, TooBusy, TooLate
@@ -65,6 +65,13 @@ async def a_batcher(model: Model, costs: Costs | None = None, **limits: float) -
 async def predictions(batcher: Batcher, *values: float, client: str = "", clients: int = 1) -> list[float]:
     predicted = await batcher.ask(some(*values), client=client, clients=clients)
     return predicted.answers["prediction"].tolist()  # type: ignore[no-any-return]  # floats
+
+
+def begun(batcher: Batcher, value: float) -> Eager[Predicted]:
+    """One that has asked, and has its answer unless it waits."""
+    eager = Eager(batcher.ask(some(value)), ended=lambda _: None)
+    eager.go_on()
+    return eager
 
 
 @asynccontextmanager
@@ -141,23 +148,22 @@ async def test_a_cheap_prediction_runs_on_the_loop_and_any_other_on_a_thread() -
 async def test_what_is_cheap_is_predicted_without_a_turn_of_the_loop_unless_somebody_waits() -> None:
     model = Model()
     async with a_batcher(model, cheap()) as batcher:
-        assert Eager(batcher.ask(some(1))).result is not None
+        assert begun(batcher, 1).result is not None
         async with busy(model, batcher) as tasks:
             tasks.append(asyncio.create_task(predictions(batcher, *range(99))))
             await until(lambda: batcher.waiting == 1)
-            waiting = Eager(batcher.ask(some(2)))
+            waiting = begun(batcher, 2)
             assert waiting.result is None
-        await waiting
+        await until(lambda: waiting.result is not None)
 
 
 async def test_one_turn_of_the_loop_predicts_one_request_at_once_and_merges_the_others() -> None:
     model = Model()
     async with a_batcher(model, cheap()) as batcher:
-        first, *others = [Eager(batcher.ask(some(value))) for value in range(8)]
+        first, *others = [begun(batcher, value) for value in range(8)]
         assert first.result is not None
         assert [one.result for one in others] == [None] * 7
-        for one in others:
-            await one
+        await until(lambda: all(one.result is not None for one in others))
     assert model.calls == [1, 7]
 
 
@@ -165,12 +171,11 @@ async def test_after_a_turn_that_brought_many_the_next_looks_for_others_until_on
     model = Model()
     async with a_batcher(model, cheap()) as batcher:
         await asyncio.gather(*(predictions(batcher, value) for value in range(4)))
-        assert not batcher.is_quiet
         await asyncio.gather(*(predictions(batcher, value) for value in range(4)))
-        assert not batcher.is_quiet
-        await predictions(batcher, 1)
-        assert batcher.is_quiet
-    assert model.calls == [1, 3, 4, 1]
+        assert begun(batcher, 1).result is None
+        await until(lambda: batcher.waiting == 0)
+        assert begun(batcher, 1).result is not None
+    assert model.calls == [1, 3, 4, 1, 1]
 
 
 def test_what_was_slow_for_once_does_not_make_a_prediction_dear() -> None:

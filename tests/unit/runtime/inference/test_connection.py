@@ -1,10 +1,11 @@
-"""Whole requests are answered where they come in; all else goes through tasks, and no client can tell."""
+"""Whole requests are answered without a task; all else goes through tasks, and no client can tell."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import orjson
 import pytest
@@ -54,7 +55,6 @@ async def connected(serving: Serving, transport: Transport) -> AsyncIterator[Eag
     assert runner.server is not None
     connection = EagerConnection(
         runner.server,
-        is_quiet=serving.routes.is_quiet,
         loop=asyncio.get_running_loop(),
         access_log=None,
         keepalive_timeout=IDLE_SECONDS,
@@ -97,14 +97,19 @@ async def test_a_whole_request_is_answered_before_the_loop_turns(serving: Servin
     assert serving.metrics.in_flight == 0
 
 
-async def test_one_of_many_is_not_begun_before_the_others_have_come(serving: Serving) -> None:
+async def test_what_comes_in_one_turn_is_predicted_together_and_answered_without_the_tasks(serving: Serving) -> None:
     await warm(serving)
-    transport = Transport()
-    async with connected(serving, transport) as connection:
-        serving.routes._batcher._came_before = 2
-        connection.data_received(a_request())
-        assert (transport.answers, serving.metrics.in_flight) == (0, 0)
-        await until(lambda: transport.answers == 1)
+    serving.routes._batcher._came_before = 2
+    transports = [Transport() for _ in range(4)]
+    async with AsyncExitStack() as stack:
+        connections = [await stack.enter_async_context(connected(serving, transport)) for transport in transports]
+        asleep = [connection._waiter for connection in connections]
+        for connection in connections:
+            connection.data_received(a_request())
+        assert [transport.answers for transport in transports] == [0] * 4
+        await until(lambda: all(transport.answers == 1 for transport in transports))
+        assert [connection._waiter for connection in connections] == asleep
+    assert serving.metrics.batches._counts[2] == 1  # more than 2 and at most 4 together
 
 
 async def test_an_error_is_answered_as_fast(serving: Serving) -> None:
@@ -150,7 +155,7 @@ async def test_a_connection_that_ends_with_its_answer_is_closed_after_it(serving
     transport = Transport()
     async with connected(serving, transport) as connection:
         connection.data_received(LIVE.replace(b"Host", b"Connection: close\r\nHost"))
-        await until(lambda: transport.closed)
+        assert transport.closed
     assert transport.answers == 1
     assert b"Connection: close" in transport.written
 
@@ -165,6 +170,51 @@ async def test_an_answer_begins_the_idle_time_anew(serving: Serving) -> None:
         connection._next_keepalive_close_time = 0.0
         connection._process_keepalive()
         assert transport.closed
+
+
+async def test_a_connection_whose_prediction_takes_longer_than_it_may_idle_stays_open_and_idles_after_it(
+    serving: Serving, model: LoadedModel
+) -> None:
+    engine = HeldEngine()
+    serving.routes.serve(replace(model, engine=engine))
+    transport = Transport()
+    async with connected(serving, transport) as connection:
+        connection.data_received(a_request())
+        connection._next_keepalive_close_time = 0.0
+        connection._process_keepalive()
+        assert not transport.closed
+        engine.released.set()
+        await until(lambda: transport.answers == 1)
+        assert connection._keepalive_handle is not None
+
+
+async def test_a_server_that_closes_answers_what_was_begun_and_nothing_more(
+    serving: Serving, model: LoadedModel
+) -> None:
+    engine = HeldEngine()
+    serving.routes.serve(replace(model, engine=engine))
+    transport = Transport()
+    async with connected(serving, transport) as connection:
+        connection.data_received(a_request())
+        task = connection._task_handler
+        assert task is not None
+        connection.close()
+        connection.data_received(LIVE)
+        engine.released.set()
+        await until(task.done)
+    assert transport.answers == 1
+
+
+async def test_a_body_that_was_not_paused_is_not_parsed_again(serving: Serving) -> None:
+    await warm(serving)
+    transport = Transport()
+    async with connected(serving, transport) as connection:
+        parser: Any = connection._parser
+        counted = Mock(wraps=parser)
+        connection._parser = counted
+        connection.data_received(a_request())
+        connection._parser = parser
+    assert (transport.answers, counted.feed_data.call_count) == (1, 1)
 
 
 async def test_a_prediction_that_waits_is_begun_once_and_answered_later(serving: Serving, model: LoadedModel) -> None:
@@ -208,6 +258,6 @@ async def test_a_handler_that_breaks_is_500_and_the_connection_ends(serving: Ser
     async with connected(serving, transport) as connection:
         connection._handle = breaks
         connection.data_received(LIVE)
-        await until(lambda: transport.closed)
+        assert transport.closed
     assert transport.written.startswith(b"HTTP/1.1 500 ")
     assert b"secret" not in transport.written

@@ -1,4 +1,4 @@
-"""A coroutine that begins at once ends as a task would have ended it."""
+"""A coroutine that begins at once goes on and ends as a task would have ended it."""
 
 import asyncio
 
@@ -34,57 +34,66 @@ class Worker:
         return answer
 
 
+class Ends(list[Eager[str]]):
+    """What has ended, in order."""
+
+    def begun(self, coroutine: object) -> Eager[str]:
+        eager: Eager[str] = Eager(coroutine, self.append)  # type: ignore[arg-type]
+        eager.go_on()
+        return eager
+
+
+async def turns() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
 async def test_what_waits_for_nothing_is_done_without_a_turn_of_the_loop() -> None:
-    eager = Eager(nothing_to_wait_for())
-    assert eager.result == "done"
-    assert await eager == "done"
+    ends = Ends()
+    eager = ends.begun(nothing_to_wait_for())
+    assert ends == [eager]
+    assert (eager.result, eager.error) == ("done", None)
 
 
-async def test_a_failure_is_for_who_awaits_it() -> None:
-    eager = Eager(fails())
-    assert eager.result is None
-    with pytest.raises(ValueError, match="broken"):
-        await eager
+async def test_a_failure_is_kept() -> None:
+    ends = Ends()
+    eager = ends.begun(fails())
+    assert ends == [eager]
+    assert (eager.result, repr(eager.error)) == (None, "ValueError('broken')")
 
 
-async def test_what_waits_goes_on_in_the_task_that_awaits_it() -> None:
-    worker = Worker()
-    eager = Eager(worker.work())
-    assert eager.result is None
-
-    async def go_on() -> str:
-        return await eager
-
-    task = asyncio.create_task(go_on())
+async def test_it_goes_on_when_what_it_waits_for_is_done() -> None:
+    ends, worker = Ends(), Worker()
+    eager = ends.begun(worker.work())
     worker.first.set_result("a")
-    await asyncio.sleep(0)
+    await turns()
+    assert not ends
     worker.second.set_result("b")
-    assert await task == "ab"
+    await turns()
+    assert ends == [eager]
+    assert eager.result == "ab"
+
+
+async def test_what_it_waits_for_may_fail() -> None:
+    ends, worker = Ends(), Worker()
+    eager = ends.begun(worker.work())
+    worker.first.set_exception(KeyError("gone"))
+    await turns()
+    assert ends == [eager]
+    assert repr(eager.error) == "KeyError('gone')"
 
 
 @pytest.mark.parametrize("future", ["first", "second"])
-async def test_a_task_that_is_cancelled_cancels_what_is_awaited_and_ends_the_coroutine(future: str) -> None:
-    worker = Worker()
-    eager = Eager(worker.work())
-
-    async def go_on() -> str:
-        return await eager
-
-    task = asyncio.create_task(go_on())
+async def test_cancelling_ends_it_once_and_cancels_what_it_waits_for(future: str) -> None:
+    ends, worker = Ends(), Worker()
+    eager = ends.begun(worker.work())
     if future == "second":
         worker.first.set_result("a")
-    for _ in range(3):
-        await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+        await turns()
+    eager.cancel()
+    await turns()
     assert getattr(worker, future).cancelled()
     assert worker.ended == "CancelledError"
-
-
-async def test_what_nobody_took_on_is_cancelled_likewise() -> None:
-    worker = Worker()
-    eager = Eager(worker.work())
+    assert ends == [eager]
     eager.cancel()
-    assert worker.first.cancelled()
-    assert worker.ended == "CancelledError"
+    assert ends == [eager]
