@@ -145,13 +145,13 @@ async def test_a_cheap_prediction_runs_on_the_loop_and_any_other_on_a_thread() -
     assert [thread == threading.get_ident() for thread in model.threads] == [True, False]
 
 
-async def test_what_is_cheap_is_predicted_without_a_turn_of_the_loop_unless_somebody_waits() -> None:
+async def test_what_is_cheap_is_not_predicted_before_who_waits_already() -> None:
     model = Model()
-    async with a_batcher(model, cheap()) as batcher:
-        assert begun(batcher, 1).result is not None
+    async with a_batcher(model) as batcher:
         async with busy(model, batcher) as tasks:
-            tasks.append(asyncio.create_task(predictions(batcher, *range(99))))
-            await until(lambda: batcher.waiting == 1)
+            batcher.costs = cheap()  # only now: what keeps the thread busy must not run on the loop
+            tasks.append(asyncio.create_task(predictions(batcher, *range(200))))
+            await until(lambda: batcher.waiting == 1 and batcher._came == 0)
             waiting = begun(batcher, 2)
             assert waiting.result is None
         await until(lambda: waiting.result is not None)
