@@ -40,14 +40,14 @@ fmt: setup ## Format, and mend what can be mended
 typecheck: setup ## mypy --strict
 	@$(VENV)/mypy
 test-unit: setup ## Unit tests
-	@$(VENV)/pytest tests/unit -q
+	@$(VENV)/pytest tests/unit -q -n auto --dist loadfile
 test-e2e: images cluster-test ## End-to-end tests on the kind cluster aurora-test
 	@AURORA_CLUSTER=$(TEST_CLUSTER) $(VENV)/pytest tests/e2e -v
 
 .PHONY: test-faults
 test-faults: setup ## The controller against a real API server through a fault proxy (AURORA_FAULT_SEED repeats a run)
 	@hack/cluster/binaries.sh kubernetes
-	@$(VENV)/pytest tests/faults -v
+	@$(VENV)/pytest tests/faults -v -n 2 --dist loadfile
 
 .PHONY: soak
 soak: setup ## The controller behind random faults for 2 hours (AURORA_SOAK_SECONDS): it converges, and its memory stays flat

@@ -1,4 +1,4 @@
-"""One control plane for all fault tests, and one event loop, in which proxy, players and most controllers run."""
+"""One control plane for the fault tests of a process, and one event loop, for proxy, players and most controllers."""
 
 import asyncio
 import logging
@@ -25,7 +25,9 @@ from tests.faults.proxy import Proxy
 from tests.faults.runs import AT_ONCE, Bench, Learn, OpenStage, Reference, Tasks, learn
 from tests.faults.scenarios import Scenario, Stage
 
+# Kept in the environment, so that the processes among which pytest-xdist divides the tests all roll the same dice.
 SEED = int(os.environ.get("AURORA_FAULT_SEED") or random.SystemRandom().randrange(2**32))
+os.environ["AURORA_FAULT_SEED"] = str(SEED)
 
 
 def pytest_report_header() -> str:
