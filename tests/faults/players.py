@@ -39,13 +39,15 @@ _SERVICE_NAME: Final = "kubernetes.io/service-name"
 
 
 class Players:
-    """``pause`` and ``resume`` hold a namespace still, so that a test decides what happens there."""
+    """``hold`` keeps a namespace still until ``go_on``, so that a test decides what happens there."""
 
     def __init__(self, mirror: Mirror, client: KubeClient) -> None:
         self._mirror = mirror
         self._client = client
         self._dirty: set[str] = set()
         self._held: set[str] = set()
+        self._acting: dict[str, asyncio.Task[None]] = {}
+        """By namespace: the last look at it."""
         self._wake = asyncio.Event()
         self._failing_jobs: dict[str, int] = {}
         self._outcomes: dict[str, Outcome] = {}
@@ -53,8 +55,11 @@ class Players:
         self._servers = PodServers()
         mirror.on_change(self._mark)
 
-    def hold(self, namespace: str) -> None:
+    async def hold(self, namespace: str) -> None:
+        """Returns when nothing is under way there any more."""
         self._held.add(namespace)
+        if (task := self._acting.get(namespace)) is not None:
+            await asyncio.wait([task])
 
     def go_on(self, namespace: str) -> None:
         self._held.discard(namespace)
@@ -72,17 +77,16 @@ class Players:
 
     async def _play(self) -> None:
         async with asyncio.TaskGroup() as group:
-            acting: dict[str, asyncio.Task[None]] = {}
             while True:
                 await self._wake.wait()
                 self._wake.clear()
                 await self._servers.keep({uid_of(pod) for pod in self._mirror.all(POD)})
                 for namespace in self._dirty - self._held:
-                    if (task := acting.get(namespace)) is not None and not task.done():
+                    if (task := self._acting.get(namespace)) is not None and not task.done():
                         task.add_done_callback(lambda _: self._wake.set())
                         continue
                     self._dirty.discard(namespace)
-                    acting[namespace] = group.create_task(self._act(namespace))
+                    self._acting[namespace] = group.create_task(self._act(namespace))
 
     def _mark(self, namespace: str) -> None:
         self._dirty.add(namespace)

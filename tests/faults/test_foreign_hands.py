@@ -347,7 +347,7 @@ async def test_a_run_survives_what_is_done_to_its_job(
     meddle: Callable[[Stage, str], Awaitable[None]], stage: Stage, proxy: Proxy
 ) -> None:
     async with proxy.door("only") as door, controller(door, stage.namespace):
-        stage.players.hold(stage.namespace)
+        await stage.players.hold(stage.namespace)
         await stage.train()
         await stage.until(lambda: bool(stage.names(JOB)), "a Job")
         await rest(proxy, stage)

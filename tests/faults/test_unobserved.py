@@ -39,13 +39,13 @@ async def delete_and_make_again(stage: Stage) -> None:
 
     Who is not told of a deletion makes up for what the garbage collector takes, and nothing could keep it from that.
     """
-    stage.players.hold(stage.namespace)
+    await stage.players.hold(stage.namespace)
     await stage.delete(ML_DEPLOYMENT, NAME)
     await stage.serve()
 
 
 async def flip_readiness(stage: Stage) -> None:
-    stage.players.hold(stage.namespace)
+    await stage.players.hold(stage.namespace)
     pod = stage.mirror.list(POD, stage.namespace)[0]
     for ready in ("False", "True"):
         condition = {"type": "Ready", "status": ready, "lastTransitionTime": FLIPPED_AT}
