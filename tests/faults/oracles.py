@@ -253,7 +253,7 @@ def i8_own_writes_are_seen(writes: Iterable[Write], *, patience: float) -> Viola
         if mine is not None and mine.reconcile != write.reconcile and _view_of(write) < int(mine.version):
             seconds = write.began - (mine.over or 0.0)
             found += [f"I8: {write} {seconds:.2f} s after {mine}, unseen"] if seconds < patience else []
-        if write.is_done and (write.ended or 0.0) <= (write.over or 0.0):
+        if write.is_done and not write.is_given_up:
             performed[place] = write
     return found
 

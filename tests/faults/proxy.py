@@ -58,6 +58,8 @@ class Write:
     ended: float | None = None
     over: float | None = None
     """When the controller had its answer or hung up: the server may still be at it."""
+    is_given_up: bool = False
+    """The controller hung up before there was an answer for it."""
     answer: Any = None
     """The object that came back, perhaps only to the proxy."""
 
@@ -192,6 +194,10 @@ class Proxy:
             response = await self._forward(door, request, url, body, write=write, words=words)
             await asyncio.sleep(half)
             return self._after(door, request, rule, response)
+        except asyncio.CancelledError:
+            if write is not None:
+                write.is_given_up = True
+            raise
         finally:
             if write is not None:
                 write.over = time.monotonic()

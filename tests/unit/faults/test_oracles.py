@@ -234,7 +234,7 @@ def test_i8_finds_a_decision_that_has_not_seen_an_own_write() -> None:
     unseen = a_status_patch(version=3, reconcile="b", status=409, at=(2.0, 2.1))
     assert numbers_of(oracles.i8_own_writes_are_seen([done, unseen], patience=5.0)) == {"I8"}
     assert oracles.i8_own_writes_are_seen([done, unseen], patience=0.5) == []
-    assert oracles.i8_own_writes_are_seen([replace(done, over=1.05), unseen], patience=5.0) == []
+    assert oracles.i8_own_writes_are_seen([replace(done, is_given_up=True), unseen], patience=5.0) == []
     assert oracles.i8_own_writes_are_seen([done, replace(unseen, reconcile="a")], patience=5.0) == []
     seen = a_status_patch(version=7, reconcile="b", status=409, at=(2.0, 2.1))
     assert oracles.i8_own_writes_are_seen([done, seen], patience=5.0) == []
