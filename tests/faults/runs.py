@@ -1,6 +1,7 @@
 """Runs a scenario with a fault and compares it with clean runs of the same."""
 
 import asyncio
+import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,8 +20,8 @@ from tests.faults.rules import Call, Rule
 from tests.faults.scenarios import Scenario, Stage
 
 QUIET_SECONDS = 1.2
-AT_ONCE = 12
-"""Runs beside each other: they wait more than they work."""
+AT_ONCE = 12 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+"""Runs beside each other in one process: they wait more than they work. All processes share the same cores."""
 PATIENCE_SECONDS = 30.0
 
 OpenStage = Callable[[str], Awaitable[Stage]]
