@@ -124,6 +124,14 @@ class ApiError(Exception):
     pass
 
 
+class _NotYet(ApiError):
+    """The server says itself when to ask again."""
+
+    def __init__(self, text: str, *, seconds: float) -> None:
+        super().__init__(text)
+        self.seconds = seconds
+
+
 class Api:
     """The requests the harness makes, as an administrator whom no flow control slows down."""
 
@@ -175,28 +183,40 @@ class Api:
         await self.text(path, "DELETE")
 
     async def watch(self, path: str, *, metadata_only: bool) -> AsyncGenerator[Json]:
-        """Every object there is, then every change. A server drops slow watchers: resumes where it ended."""
+        """Every object there is, then every change. Resumes where it ended: a server drops slow watchers.
+
+        One that was filled behind its back needs a while until it has read what is there.
+        """
         accept = "application/json"
         if metadata_only:
             accept += ";as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
         query = {"watch": "1", "allowWatchBookmarks": "1", "timeoutSeconds": "36000"}
         last = 0
         while True:
-            async with self._session.get(path, params=query, headers={"Accept": accept}) as response:
-                if response.status != 200:
-                    raise ApiError(f"watch {path}: {response.status} {await response.text()}")
-                rest = b""
-                async for chunk in response.content.iter_any():
-                    *lines, rest = (rest + chunk).split(b"\n")
-                    for line in lines:
-                        event = json.loads(line)
-                        if event["type"] == "ERROR":
-                            raise ApiError(f"watch {path}: {event['object']}")
+            try:
+                async with contextlib.aclosing(self._events(path, query, {"Accept": accept})) as events:
+                    async for event in events:
                         last = max(last, int(event["object"]["metadata"]["resourceVersion"]))
                         if event["type"] != "BOOKMARK":
                             yield event
+            except _NotYet as error:
+                await asyncio.sleep(error.seconds)
             if last:
                 query["resourceVersion"] = str(last)
+
+    async def _events(self, path: str, query: dict[str, str], headers: dict[str, str]) -> AsyncGenerator[Json]:
+        async with self._session.get(path, params=query, headers=headers) as response:
+            if response.status != 200:
+                raise ApiError(f"watch {path}: {response.status} {await response.text()}")
+            rest = b""
+            async for chunk in response.content.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for event in map(json.loads, lines):
+                    if event["type"] == "ERROR":
+                        text, details = f"watch {path}: {event['object']}", event["object"].get("details") or {}
+                        seconds = details.get("retryAfterSeconds")
+                        raise ApiError(text) if seconds is None else _NotYet(text, seconds=seconds)
+                    yield event
 
 
 class RequestLog:
