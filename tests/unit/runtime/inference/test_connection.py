@@ -68,6 +68,18 @@ async def connected(serving: Serving, transport: Transport) -> AsyncIterator[Eag
     await runner.cleanup()
 
 
+@asynccontextmanager
+async def predicting(
+    serving: Serving, model: LoadedModel
+) -> AsyncIterator[tuple[EagerConnection, Transport, HeldEngine]]:
+    """A connection whose request is at the engine, which holds it."""
+    engine, transport = HeldEngine(), Transport()
+    serving.routes.serve(replace(model, engine=engine))
+    async with connected(serving, transport) as connection:
+        connection.data_received(a_request())
+        yield connection, transport, engine
+
+
 async def idle(connection: EagerConnection) -> None:
     await until(lambda: connection._waiter is not None)
 
@@ -175,11 +187,7 @@ async def test_an_answer_begins_the_idle_time_anew(serving: Serving) -> None:
 async def test_a_connection_whose_prediction_takes_longer_than_it_may_idle_stays_open_and_idles_after_it(
     serving: Serving, model: LoadedModel
 ) -> None:
-    engine = HeldEngine()
-    serving.routes.serve(replace(model, engine=engine))
-    transport = Transport()
-    async with connected(serving, transport) as connection:
-        connection.data_received(a_request())
+    async with predicting(serving, model) as (connection, transport, engine):
         connection._next_keepalive_close_time = 0.0
         connection._process_keepalive()
         assert not transport.closed
@@ -191,11 +199,7 @@ async def test_a_connection_whose_prediction_takes_longer_than_it_may_idle_stays
 async def test_a_server_that_closes_answers_what_was_begun_and_nothing_more(
     serving: Serving, model: LoadedModel
 ) -> None:
-    engine = HeldEngine()
-    serving.routes.serve(replace(model, engine=engine))
-    transport = Transport()
-    async with connected(serving, transport) as connection:
-        connection.data_received(a_request())
+    async with predicting(serving, model) as (connection, transport, engine):
         task = connection._task_handler
         assert task is not None
         connection.close()
@@ -218,11 +222,7 @@ async def test_a_body_that_was_not_paused_is_not_parsed_again(serving: Serving) 
 
 
 async def test_a_prediction_that_waits_is_begun_once_and_answered_later(serving: Serving, model: LoadedModel) -> None:
-    engine = HeldEngine()
-    serving.routes.serve(replace(model, engine=engine))
-    transport = Transport()
-    async with connected(serving, transport) as connection:
-        connection.data_received(a_request())
+    async with predicting(serving, model) as (connection, transport, engine):
         assert (transport.answers, serving.metrics.in_flight) == (0, 1)
         await asyncio.to_thread(engine.entered.wait)
         connection.data_received(LIVE)
@@ -236,11 +236,7 @@ async def test_a_prediction_that_waits_is_begun_once_and_answered_later(serving:
 async def test_a_client_that_leaves_while_its_prediction_waits_is_forgotten(
     serving: Serving, model: LoadedModel, turns: int
 ) -> None:
-    engine = HeldEngine()
-    serving.routes.serve(replace(model, engine=engine))
-    transport = Transport()
-    async with connected(serving, transport) as connection:
-        connection.data_received(a_request())
+    async with predicting(serving, model) as (connection, transport, engine):
         for _ in range(turns):
             await asyncio.sleep(0)
         connection.connection_lost(None)
