@@ -25,7 +25,8 @@ from aurora_runtime.inference.metrics import ServerMetrics
 from aurora_runtime.inference.model import LoadedModel
 from aurora_runtime.inference.payload_log import PayloadLog
 from aurora_runtime.inference.protocol import error_body
-from aurora_runtime.inference.routes import JSON, Routes, State
+from aurora_runtime.inference.responses import JSON
+from aurora_runtime.inference.routes import Routes, State
 from aurora_runtime.inference.sampling import Sampler
 from aurora_runtime.inference.settings import InferenceSettings
 from aurora_runtime.inference.workers import Workers

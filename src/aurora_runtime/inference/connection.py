@@ -17,14 +17,14 @@ from aiohttp.http import RawRequestMessage, StreamWriter
 from aiohttp.http_exceptions import LineTooLong
 
 from aurora_runtime.inference.eager import Eager
-from aurora_runtime.inference.errors import without_messages
+from aurora_runtime.inference.errors import INTERNAL_ERROR, without_messages
 from aurora_runtime.inference.protocol import error_body
-from aurora_runtime.inference.responses import Response, header_lines
+from aurora_runtime.inference.responses import HEADERS, Response, header_lines
 
 log = structlog.get_logger(__name__)
 LINE_BYTES: Final = 8190
 MOST_HEADERS: Final = 128
-_ERROR_LINES: Final = header_lines({"Content-Type": "application/json", "Server": "aurora"})
+_ERROR_LINES: Final = header_lines(HEADERS)
 _TOO_LARGE: Final = f"request head: expected at most {MOST_HEADERS} headers, and at most {LINE_BYTES} bytes in a line"
 
 
@@ -43,7 +43,7 @@ class Connection(web.RequestHandler):
         if status == 500:
             log.error("a request failed", **without_messages(exc))
         first_line = str(message or exc).partition("\n")[0].rstrip(":")
-        text = "internal error; the server's log tells more" if status == 500 else f"not HTTP: {first_line}"
+        text = INTERNAL_ERROR if status == 500 else f"not HTTP: {first_line}"
         if isinstance(exc, LineTooLong) or first_line.startswith("Too many headers"):
             status, text = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE
         response = Response(error_body(text), lines=_ERROR_LINES, status=status)
@@ -87,7 +87,7 @@ class EagerConnection(Connection):
             self._hand_back(waiter)
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """aiohttp's parses nothing again after each body that is read, paused or not."""
+        """Called after each body that is read. aiohttp's parses once more, whether or not reading was paused."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
 

@@ -37,6 +37,10 @@ def shown(value: object) -> str:
     return _WORDS[value] if value is None or isinstance(value, bool) else _SHORT.repr(value)[:80]
 
 
+INTERNAL_ERROR: Final = "internal error; the server's log tells more"
+"""All that a client learns of a mistake of ours."""
+
+
 def without_messages(error: BaseException | None) -> dict[str, str]:
     """Fields of a log line: which errors led to this one, and where. Their messages may quote values of a request."""
     types, frames = [], []

@@ -12,6 +12,9 @@ from typing import Final
 
 from aiohttp import HttpVersion10, web
 
+JSON: Final = "application/json"
+HEADERS: Final[Mapping[str, str]] = {"Content-Type": JSON, "Server": "aurora"}
+"""Of every response, whatever else it carries."""
 _PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 

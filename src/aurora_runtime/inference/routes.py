@@ -19,6 +19,7 @@ from aurora_runtime.inference.auth_failures import AuthFailures
 from aurora_runtime.inference.batching import Batcher, BatchLimits
 from aurora_runtime.inference.compression import LEAST_BYTES, chosen, compress, decompress, known
 from aurora_runtime.inference.errors import (
+    INTERNAL_ERROR,
     BodyTooLarge,
     NoSuchPath,
     NotFound,
@@ -40,7 +41,7 @@ from aurora_runtime.inference.payload_log import PayloadLog
 from aurora_runtime.inference.protocol import error_body, parse_request, render_binary_response, render_response
 from aurora_runtime.inference.request_id import HEADER as REQUEST_ID_HEADER
 from aurora_runtime.inference.request_id import RequestIds
-from aurora_runtime.inference.responses import Response, header_lines
+from aurora_runtime.inference.responses import HEADERS, JSON, Response, header_lines
 from aurora_runtime.inference.sampling import Sampler
 from aurora_runtime.inference.statuses import CLIENT_GONE, advice, status_of
 from aurora_runtime.inference.workers import Workers
@@ -48,7 +49,6 @@ from aurora_runtime.inference.workers import Workers
 log = structlog.get_logger(__name__)
 Handler = Callable[[web.BaseRequest, Address], Awaitable[Response]]
 
-JSON: Final = "application/json"
 REVISION_HEADER: Final = "X-Aurora-Revision"
 VERSION_HEADER: Final = "X-Aurora-Model-Version"
 _REQUEST_ID: Final = web.RequestKey("request_id", str)
@@ -89,7 +89,7 @@ class Routes:
 
     def __post_init__(self) -> None:
         self._idle = asyncio.Event()
-        self.headers |= {"Content-Type": JSON, "Server": "aurora"}
+        self.headers |= HEADERS
         if self.revision:
             self.headers[REVISION_HEADER] = self.revision
         self._head_lines = header_lines(self.headers)
@@ -320,7 +320,7 @@ class Routes:
             message = "body: cut off, or not encoded as its headers say"
         elif status == 500:
             log.error("a request failed", request_id=request_id, **without_messages(error))
-            message = "internal error; the server's log tells more"
+            message = INTERNAL_ERROR
         else:
             message = str(error)
         return self._response(error_body(message), advice(error), status=status)
