@@ -49,23 +49,7 @@ async def serve(settings: InferenceSettings, *, stop: asyncio.Event, hasten: asy
         scratch = running.enter_context(tempfile.TemporaryDirectory(prefix="aurora-", ignore_cleanup_errors=True))
         workers = await running.enter_async_context(Workers(threads=settings.threads))
         keys = await running.enter_async_context(_fresh_keys(settings.api_keys_dir))
-        routes = Routes(
-            name=settings.model,
-            revision=settings.revision,
-            keys=keys,
-            workers=workers,
-            metrics=metrics,
-            alias=settings.version if isinstance(settings.version, str) else None,
-            max_body_bytes=settings.max_body_bytes,
-            limits=BatchLimits(
-                threads=settings.threads,
-                queue=settings.queue_limit,
-                rows=settings.batch_rows,
-                seconds=settings.request_timeout_seconds,
-            ),
-            body_seconds=settings.body_timeout_seconds,
-            access_log=AccessLog(Sampler(share=settings.access_log_share)),
-        )
+        routes = _routes(settings, keys=keys, workers=workers, metrics=metrics)
         await running.enter_async_context(
             listening(metrics_runner(metrics), name="metrics", host=settings.host, port=settings.metrics_port)
         )
@@ -84,12 +68,7 @@ async def serve(settings: InferenceSettings, *, stop: asyncio.Event, hasten: asy
         model = await _unless(stop, _load(settings, metrics, workers, Path(scratch)))
         if model is None:
             return
-        if settings.payload_log is not None:
-            routes.payload_log = PayloadLog(
-                Sampler(share=settings.payload_log.percent / 100),
-                signature=model.descriptor.signature,
-                redact=settings.payload_log.redact,
-            )
+        routes.payload_log = _payload_log(settings, model)
         routes.serve(model)
         log.info("ready", model=model.name, version=model.version, revision=settings.revision, digest=model.digest)
 
@@ -98,6 +77,37 @@ async def serve(settings: InferenceSettings, *, stop: asyncio.Event, hasten: asy
         log.info("draining", seconds=settings.drain_seconds)
         await _wait(hasten, settings.drain_seconds)
     log.info("stopped")
+
+
+def _routes(settings: InferenceSettings, *, keys: ApiKeys | None, workers: Workers, metrics: ServerMetrics) -> Routes:
+    return Routes(
+        name=settings.model,
+        revision=settings.revision,
+        keys=keys,
+        workers=workers,
+        metrics=metrics,
+        alias=settings.version if isinstance(settings.version, str) else None,
+        max_body_bytes=settings.max_body_bytes,
+        limits=BatchLimits(
+            threads=settings.threads,
+            queue=settings.queue_limit,
+            rows=settings.batch_rows,
+            seconds=settings.request_timeout_seconds,
+        ),
+        body_seconds=settings.body_timeout_seconds,
+        access_log=AccessLog(Sampler(share=settings.access_log_share)),
+    )
+
+
+def _payload_log(settings: InferenceSettings, model: LoadedModel) -> PayloadLog | None:
+    """None unless it was asked for. Raises InvalidSettings when it is to redact what the model does not have."""
+    if settings.payload_log is None:
+        return None
+    return PayloadLog(
+        Sampler(share=settings.payload_log.percent / 100),
+        signature=model.descriptor.signature,
+        redact=settings.payload_log.redact,
+    )
 
 
 async def _load(settings: InferenceSettings, metrics: ServerMetrics, workers: Workers, scratch: Path) -> LoadedModel:
