@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -132,13 +132,13 @@ def started(peer: Peer, example: Example, folder: Path) -> Iterator[Target]:
 
 def _wait_for(target: Target, process: "subprocess.Popen[bytes]") -> None:
     until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until and process.poll() is None:
-        try:
+    while time.monotonic() < until:
+        with suppress(Failed):
             target.infer(target.example.request()).ok()
-        except Failed:
-            time.sleep(1)
-        else:
             return
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
+            break  # it has ended, so nothing will answer
     raise SystemExit(f"{target.url} did not start; its log is in {CACHE / 'work'}")
 
 
