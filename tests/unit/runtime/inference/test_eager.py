@@ -1,6 +1,8 @@
 """A coroutine that begins at once goes on and ends as a task would have ended it."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
@@ -37,8 +39,8 @@ class Worker:
 class Ends(list[Eager[str]]):
     """What has ended, in order."""
 
-    def begun(self, coroutine: object) -> Eager[str]:
-        eager: Eager[str] = Eager(coroutine, self.append)  # type: ignore[arg-type]
+    def begun(self, coroutine: Coroutine[Any, Any, str]) -> Eager[str]:
+        eager = Eager(coroutine, self.append)
         eager.go_on()
         return eager
 
