@@ -24,7 +24,7 @@ packages() { # packages COMMAND=PACKAGE...: installs the packages whose command 
 }
 
 python_programs() {
-  packages curl=curl python3=python3 update-ca-certificates=ca-certificates shellcheck=shellcheck
+  packages curl=curl python3=python3 update-ca-certificates=ca-certificates shellcheck=shellcheck cc=gcc
   python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     die "python3 is $(python3 -V 2>&1), Aurora needs 3.11 or later" "put a newer python3 first in PATH"
   local venv=$AURORA_CACHE/tools/uv-$UV_VERSION

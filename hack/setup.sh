@@ -6,8 +6,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/env.sh"
 "$here/prerequisites.sh" python
 cd "$repository"
-stamp=.venv/aurora-$(content_key requirements/dev.lock pyproject.toml)
-[[ -e $stamp ]] && exit
+walk=src/aurora_runtime/store/trees/walk # its C code is compiled when the package is installed
+stamp=.venv/aurora-$(content_key requirements/dev.lock pyproject.toml hatch_build.py $walk.c $walk.h)
+[[ -e $stamp && -e $walk.so ]] && exit
 
 environment() {
   [[ -x .venv/bin/python ]] || uv venv -q --python python3 .venv

@@ -12,12 +12,12 @@ from bench.serving.servers import Server, servers
 
 CONNECTIONS = (1, 8, 32)
 FLOOR = "aiohttp-constant"
-OURS = ("aurora-onnx", "aurora-sklearn")
+OURS = ("aurora-trees", "aurora-sklearn")
 PEERS = ("mlserver", "kserve", "bentoml")
 SERVERS = {
     "forest": (FLOOR, "aiohttp-onnx", *OURS, *PEERS),
     "boosting": (*OURS, *PEERS),
-    "linear": ("aurora-sklearn", *PEERS),  # its columns have no graph
+    "linear": ("aurora-sklearn", *PEERS),  # its columns have no other form
 }
 """Model → its servers. The ratios are those of the forest."""
 ROW = "| {:24} | {:>7} | {:>6} | {:>6} | {:>11} | {:>9} | {:>7} | {:>7} | {:>7} | {:>6} |"
@@ -78,7 +78,7 @@ def ratios(found: dict[str, dict[str, Any]]) -> dict[str, float]:
     def rss(name: str) -> float:
         return max(load["rss_mb"] for load in found[name]["loads"].values())
 
-    ours, peers = "aurora-onnx", [name for name in PEERS if name in found]
+    ours, peers = "aurora-trees", [name for name in PEERS if name in found]
     result = {}
     if FLOOR in found:
         result["single_row_vs_floor_c8"] = rate(ours) / rate(FLOOR)
@@ -142,7 +142,7 @@ def main() -> None:
                     print(f"{name}: {error!r}", flush=True)
         found[model] = {name: medians(of_one) for name, of_one in rounds.items() if of_one}
     print_table(found)
-    if "aurora-onnx" in found.get("forest", {}):
+    if "aurora-trees" in found.get("forest", {}):
         print(json.dumps(ratios(found["forest"])))
 
 

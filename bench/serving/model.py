@@ -3,7 +3,6 @@
 import json
 import platform
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +29,15 @@ from aurora_runtime.store.descriptor import (
 )
 from aurora_runtime.store.model_store import ModelStore
 from aurora_runtime.store.staging import Staging
-from aurora_runtime.trainer.conversion.convert import to_onnx
-from aurora_runtime.trainer.errors import NotConvertible
+from aurora_runtime.trainer.conversion.trees import is_made_of_trees, to_trees
+from bench.serving.graph import forest_graph
 
 ROWS = 20_000
 REQUESTS = 256
 LARGE = 1_000
 FEATURES = ("income", "age", "rooms", "bedrooms", "population", "occupancy", "latitude", "longitude")
 AGE = FEATURES.index("age")
-FILES: dict[str, Format] = {"model.onnx": "onnx", "model.joblib": "joblib"}
+FILES: dict[str, Format] = {"model.npz": "trees", "model.joblib": "joblib"}
 
 
 def rows_and_target() -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +87,7 @@ def binary_body(rows: np.ndarray) -> bytes:
 
 
 def publish(store: ModelStore, model: Any, golden: np.ndarray, file: str, data: bytes) -> None:
-    """One version of a model called bench-onnx or bench-joblib."""
+    """One version of a model called bench-trees or bench-joblib."""
     tolerance = Tolerance(relative=1e-6, absolute=1e-6)
     name = f"bench-{FILES[file]}"
     lineage = Lineage(
@@ -136,9 +135,10 @@ def write(folder: Path, model: Any, features: np.ndarray) -> None:
     folder.mkdir(exist_ok=True)
     joblib.dump(model, folder / "model.joblib")
     stored = {"model.joblib": pickled_model.dump(model)}
-    with suppress(NotConvertible):
-        stored["model.onnx"] = to_onnx(model)
-        (folder / "model.onnx").write_bytes(stored["model.onnx"])
+    if is_made_of_trees(model):
+        stored["model.npz"] = to_trees(model).to_bytes()
+    if type(model) is RandomForestRegressor:
+        (folder / "model.onnx").write_bytes(forest_graph(model))
     for file, data in stored.items():
         publish(ModelStore(root=folder / "store"), model, features[:5], file, data)
     single = features[:REQUESTS, None]

@@ -4,6 +4,7 @@
 #   run.sh [--quick] [--models NAME...] [--only NAME...] [--rounds N] [--seconds N]
 #   run.sh prepare          only makes them
 #   run.sh soak [--requests N]
+#   run.sh engines [--turns N]
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=hack/env.sh
@@ -19,7 +20,7 @@ peers=(
 )
 environments=$cache/environments-$(content_key "${peers[*]}" "$repository/requirements/runtime.lock")
 runtime=$repository/src/aurora_runtime
-work=$cache/work-$(content_key "$here/model.py" "$runtime/trainer/conversion" "$runtime/store" "$repository/requirements/runtime.lock")
+work=$cache/work-$(content_key "$here/model.py" "$here/graph.py" "$runtime/trainer/conversion" "$runtime/store" "$repository/requirements/runtime.lock")
 mkdir -p "$environments" "$work"
 
 # What the runtime's image carries, and no tools of developers. The code is that of this clone, by PYTHONPATH; what is
@@ -33,6 +34,9 @@ unset PYTHONDONTWRITEBYTECODE # all of them start from bytecode, as they do in i
 cd "$repository"
 export PYTHONPATH=$repository:$repository/src
 [[ -e $work/done ]] || timed "the models that all serve" "$environments/aurora/bin/python" -m bench.serving.model "$work"
+if [[ ${1:-} == engines ]]; then
+  exec taskset --cpu-list 0 "$environments/aurora/bin/python" -m bench.serving.engines --work-dir "$work/forest" "${@:2}"
+fi
 if [[ ${1:-} == soak ]]; then
   exec "$environments/aurora/bin/python" -m bench.serving.soak \
     --work-dir "$work/forest" --python "$environments/aurora/bin/python" "${@:2}"

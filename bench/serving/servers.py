@@ -69,7 +69,7 @@ def servers(work: Path, environments: Path, aurora: Path) -> dict[str, Server]:
             port=18072,
             tolerance=1e-9,
         ),
-        "aurora-onnx": of_aurora("onnx", 18073, 1e-9),
+        "aurora-trees": of_aurora("trees", 18073, 0.0),
         "aurora-sklearn": of_aurora("joblib", 18074, 0.0),
         "mlserver": Server(
             command=[str(environments / "mlserver/bin/mlserver"), "start", str(mlserver_folder(work))], port=18081

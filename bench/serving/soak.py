@@ -82,14 +82,14 @@ def main() -> int:
     parser.add_argument("--python", type=Path, required=True, help="of Aurora, with the libraries of its image")
     parser.add_argument("--requests", type=int, default=1_000_000)
     arguments = parser.parse_args()
-    flags = ["--store", str(arguments.work_dir / "store"), "--model", "bench-onnx", "--host", "127.0.0.1"]
+    flags = ["--store", str(arguments.work_dir / "store"), "--model", "bench-trees", "--host", "127.0.0.1"]
     server = Server(
         command=[
             *(str(arguments.python), "-m", "aurora_runtime.inference", *flags),
             *("--port", "18073", "--metrics-port", str(METRICS_PORT)),
         ],
         port=18073,
-        model="bench-onnx",
+        model="bench-trees",
     )
     bodies = mixed(arguments.work_dir)
     health: list[float] = []

@@ -7,6 +7,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/../env.sh"
 alone app-images "$@"
 "$here/../prerequisites.sh"
+"$here/../setup.sh" # compiles what the runtime's image runs
 "$here/../docker.sh"
 
 base=

@@ -16,6 +16,7 @@ LibraryPolicy = Literal["auto", "warn", "refuse"]
 PYTHON: Final = "python"
 SCIKIT_LEARN: Final = "scikit-learn"
 _LOADERS: Final[Mapping[Format, tuple[str, ...]]] = {
+    "trees": ("numpy",),
     "onnx": ("numpy", "onnxruntime"),
     "joblib": (PYTHON, "numpy", SCIKIT_LEARN, "scipy"),
 }

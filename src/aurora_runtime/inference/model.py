@@ -16,7 +16,7 @@ from aurora_runtime.store.descriptor import Descriptor, TensorSpec, Tolerance
 from aurora_runtime.store.engine import Answers, Engine, Rows
 from aurora_runtime.store.model_store import LocalModel
 
-PLATFORMS: Final = {"onnx": "onnx_onnxv1", "joblib": "sklearn_joblib"}
+PLATFORMS: Final = {"trees": "aurora_trees", "onnx": "onnx_onnxv1", "joblib": "sklearn_joblib"}
 """Stored format → ``platform`` of the protocol, ``<project>_<format>``."""
 _FEW: Final = 16
 

@@ -23,7 +23,7 @@ PROBABILITIES: Final = "probabilities"
 
 _MAX_TENSORS_IN_FACTS: Final = 20
 
-Format = Literal["onnx", "joblib"]
+Format = Literal["trees", "onnx", "joblib"]
 Task = Literal["regression", "classification"]
 DataType = Literal[
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
@@ -141,7 +141,7 @@ class Draft(Contract):
     primary_metric: str
     parity: Parity
     joblib_reason: str | None = None
-    """Why the model is not ONNX."""
+    """Why the model is a pickle."""
     prediction_buckets: list[FiniteFloat] = Field(default_factory=list)
     """Ascending edges that part the held-out predictions into shares of about equal size (regression)."""
     lineage: Lineage

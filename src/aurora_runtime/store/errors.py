@@ -10,7 +10,8 @@ StoreError
     ├── FileMissing
     ├── UnexpectedFile
     ├── UnsafePath       a symbolic link, or a name that leaves its folder
-    └── UnsafeModel      a pickle that names code outside the allow-list
+    ├── UnsafeModel      a pickle that names code outside the allow-list
+    └── BrokenModel      bytes that are no model of their format
 """
 
 import errno
@@ -106,6 +107,13 @@ class UnsafeModel(ArtifactRefused):
     def __init__(self, *, path: Path, name: str) -> None:
         self.name = name
         super().__init__(f"{path} is refused: it would import {name}, which is outside the allow-list", path=path)
+
+
+class BrokenModel(ArtifactRefused):
+    """A file that is not what its format says."""
+
+    def __init__(self, *, path: Path, problem: str) -> None:
+        super().__init__(f"{path} is refused: {problem}", path=path)
 
 
 _DEFAULT_REMEDY: Final = "check that the volume is mounted and healthy"

@@ -10,14 +10,26 @@ from aurora_runtime.store.model_store import LocalModel
 def load(local: LocalModel, *, threads: int = 1) -> Engine:
     """The engine of a verified copy. ``threads`` is what one prediction may use.
 
-    Raises UnsafeModel when a pickle names code outside the allow-list.
+    Raises UnsafeModel when a pickle names code outside the allow-list, and BrokenModel.
     """
-    engine = _onnx(local, threads) if local.descriptor.format == "onnx" else _estimator(local)
+    match local.descriptor.format:
+        case "trees":
+            engine = _trees(local)
+        case "onnx":
+            engine = _onnx(local, threads)
+        case "joblib":
+            engine = _estimator(local)
     return_freed_memory()
     return engine
 
 
 # Each format brings its own stack of some 20 to 100 MB: a server carries only the one that it needs.
+
+
+def _trees(local: LocalModel) -> Engine:
+    from aurora_runtime.store.trees.model_file import TreesEngine  # noqa: PLC0415
+
+    return TreesEngine.load(local.model_file, path=local.model_file)
 
 
 def _onnx(local: LocalModel, threads: int) -> Engine:

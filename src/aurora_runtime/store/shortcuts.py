@@ -24,7 +24,6 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from sklearn.ensemble._gradient_boosting import predict_stages
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -32,6 +31,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from aurora_runtime.store.descriptor import LABEL, PREDICTION, PROBABILITIES
 from aurora_runtime.store.engine import Answers, Rows
+from aurora_runtime.store.trees.estimators import boosted_sum, hist_boosted_sum, mean_of_trees
 
 Shortcut = Callable[[Rows], Answers]
 """Answers as Engine.predict gives them. Raises OutOfRange."""
@@ -172,40 +172,27 @@ def _tree_classifier(tree: Any) -> Shortcut | None:
 
 
 def _forest_regressor(forest: Any) -> Shortcut | None:
-    if forest.n_outputs_ != 1:
-        return None
-    trees = [(_leaves(fitted), fitted.tree_.value[:, 0, 0]) for fitted in forest.estimators_]
-    return lambda rows: {PREDICTION: _mean(trees, rows, shape=(len(rows),))}
+    mean = mean_of_trees(forest)
+    return None if mean is None else lambda rows: {PREDICTION: mean(_as_float32(rows)).ravel()}
 
 
 def _forest_classifier(forest: Any) -> Shortcut | None:
-    if forest.n_outputs_ != 1:
-        return None
-    trees = [(_leaves(fitted), fitted.tree_.value[:, 0, :]) for fitted in forest.estimators_]
-    return lambda rows: _most_likely(forest.classes_, _mean(trees, rows, shape=(len(rows), len(forest.classes_))))
-
-
-def _mean(trees: list[tuple[Any, NDArray[np.float64]]], rows: Rows, *, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    rounded = _as_float32(rows)
-    total = np.zeros(shape)
-    for leaves, values in trees:
-        total += values[leaves(rounded)]
-    total /= len(trees)
-    return total
+    shares = mean_of_trees(forest)
+    return None if shares is None else lambda rows: _most_likely(forest.classes_, shares(_as_float32(rows)))
 
 
 def _boosted_regressor(boosted: Any) -> Shortcut | None:
-    raw = _boosted(boosted)
-    return None if raw is None else lambda rows: {PREDICTION: raw(rows).ravel()}
+    total = boosted_sum(boosted)
+    return None if total is None else lambda rows: {PREDICTION: total(_as_float32(rows)).ravel()}
 
 
 def _boosted_classifier(boosted: Any) -> Shortcut | None:
-    raw = _boosted(boosted)
-    if raw is None:
+    total = boosted_sum(boosted)
+    if total is None:
         return None
 
     def answer(rows: Rows) -> Answers:
-        scores = _flat(raw(rows))
+        scores = _flat(total(_as_float32(rows)))
         second = scores >= 0 if scores.ndim == 1 else None
         return {
             LABEL: boosted.classes_[np.argmax(scores, axis=1) if second is None else second.astype(int)],
@@ -215,60 +202,26 @@ def _boosted_classifier(boosted: Any) -> Shortcut | None:
     return answer
 
 
-def _boosted(boosted: Any) -> Callable[[Rows], NDArray[np.float64]] | None:
-    """Raw scores, (rows, classes or 1)."""
-    if boosted.init not in {None, "zero"}:
-        return None  # an estimator whose start differs by row
-    any_row = np.zeros((1, boosted.n_features_in_), dtype=np.float32)
-    start = np.asarray(boosted._raw_predict_init(any_row), dtype=np.float64)  # noqa: SLF001  public nowhere
-
-    def raw(rows: Rows) -> NDArray[np.float64]:
-        scores = np.repeat(start, len(rows), axis=0)
-        predict_stages(boosted.estimators_, _as_float32(rows), boosted.learning_rate, scores)
-        return scores
-
-    return raw
-
-
 def _hist_regressor(boosted: Any) -> Shortcut | None:
-    raw = _hist_boosted(boosted)
-    if raw is None:
+    total = hist_boosted_sum(boosted)
+    if total is None:
         return None
     inverse = boosted._loss.link.inverse  # noqa: SLF001  the link is public nowhere
-    return lambda rows: {PREDICTION: inverse(raw(rows).ravel())}
+    return lambda rows: {PREDICTION: inverse(total(rows).ravel())}
 
 
 def _hist_classifier(boosted: Any) -> Shortcut | None:
-    raw = _hist_boosted(boosted)
-    if raw is None:
+    total = hist_boosted_sum(boosted)
+    if total is None:
         return None
 
     def answer(rows: Rows) -> Answers:
-        scores = raw(rows)
+        scores = total(rows)
         index = (scores.ravel() > 0).astype(int) if scores.shape[1] == 1 else np.argmax(scores, axis=1)
         probabilities = boosted._loss.predict_proba(scores)  # noqa: SLF001  the link is public nowhere
         return {LABEL: boosted.classes_[index], PROBABILITIES: probabilities}
 
     return answer
-
-
-def _hist_boosted(boosted: Any) -> Callable[[Rows], NDArray[np.float64]] | None:
-    """Raw scores, (rows, classes or 1). It compares float64 rows as they are."""
-    if boosted.is_categorical_ is not None:
-        return None  # categories are encoded first
-    bitsets, index = boosted._bin_mapper.make_known_categories_bitsets()  # noqa: SLF001  the trees are public nowhere
-    start = boosted._baseline_prediction  # noqa: SLF001  as above
-    rounds = [[tree.predict for tree in of_round] for of_round in boosted._predictors]  # noqa: SLF001  as above
-
-    def raw(rows: Rows) -> NDArray[np.float64]:
-        scores = np.zeros((len(rows), boosted.n_trees_per_iteration_), dtype=start.dtype, order="F")
-        scores += start
-        for of_round in rounds:
-            for target, predict in enumerate(of_round):
-                scores[:, target] += predict(rows, known_cat_bitsets=bitsets, f_idx_map=index, n_threads=1)
-        return scores
-
-    return raw
 
 
 # -- linear models

@@ -33,7 +33,7 @@ def _answers(published: PublishedVersion, task: TrainingTask) -> bool:
     by = descriptor.trained_by
     if (by.namespace, by.name) != (task.trained_by.namespace, task.trained_by.name) or descriptor.inputs != task.inputs:
         return False
-    if descriptor.format != "onnx":
+    if descriptor.format == "joblib":
         log.warning(
             "stored version passed over",
             model=descriptor.model,

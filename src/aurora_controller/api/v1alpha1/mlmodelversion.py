@@ -126,7 +126,7 @@ class MLModelVersionStatus(ApiModel):
         int | None,
         Field(description="Size of all files of the version, in bytes.", json_schema_extra=INT64),
     ] = None
-    format: Annotated[str | None, Field(description="onnx or joblib.")] = None
+    format: Annotated[str | None, Field(description="trees, onnx or joblib.")] = None
     algorithm: Annotated[str | None, Field(description="Algorithm that was trained.")] = None
     task: Annotated[str | None, Field(description="regression or classification.")] = None
     metrics: Annotated[dict[str, float], Field(description="Scores on the held-out rows.")] = Field(

@@ -5,16 +5,6 @@ from typing import Any, Final
 
 import numpy as np
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import (
-    ExtraTreesClassifier,
-    ExtraTreesRegressor,
-    GradientBoostingClassifier,
-    GradientBoostingRegressor,
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
-)
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -23,20 +13,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
 from aurora_runtime.store.descriptor import LABEL, PREDICTION, PROBABILITIES
-from aurora_runtime.trainer.conversion import ensembles, linear, neighbors, support_vectors
+from aurora_runtime.trainer.conversion import linear, neighbors, support_vectors
 from aurora_runtime.trainer.conversion.answer import Answer, Choice, Prediction
 from aurora_runtime.trainer.conversion.graph import Graph
 from aurora_runtime.trainer.errors import NotConvertible
 
 _CONVERTERS: Final[dict[type[Any], Callable[[Graph, str, Any], Answer]]] = {
-    RandomForestRegressor: ensembles.forest_regressor,
-    RandomForestClassifier: ensembles.forest_classifier,
-    ExtraTreesRegressor: ensembles.forest_regressor,
-    ExtraTreesClassifier: ensembles.forest_classifier,
-    GradientBoostingRegressor: ensembles.boosted_regressor,
-    GradientBoostingClassifier: ensembles.boosted_classifier,
-    HistGradientBoostingRegressor: ensembles.hist_boosted_regressor,
-    HistGradientBoostingClassifier: ensembles.hist_boosted_classifier,
     LinearRegression: linear.linear_regression,
     Ridge: linear.linear_regression,
     RidgeClassifier: linear.ridge_classifier,

@@ -14,10 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from aurora_runtime.store.descriptor import INPUT_TENSOR
 
 _OPSET: Final = 18
-_ML_OPSETS: Final = {"TreeEnsemble": 5, "TreeEnsembleRegressor": 3}
 _IR_VERSION: Final = 9
-_FUNCTIONS: Final = "aurora"
-"""Domain of the functions that a graph defines."""
 _TYPES: Final = {"FP64": TensorProto.DOUBLE, "INT64": TensorProto.INT64}
 
 
@@ -30,8 +27,6 @@ class Graph:
         self.features = features
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
-        self._functions: list[onnx.FunctionProto] = []
-        self._ml_opset = _ML_OPSETS["TreeEnsemble"]
 
     def constant(self, value: NDArray[Any] | float | list[int]) -> str:
         """A value known now. Lists of int are int64, as shapes and axes are."""
@@ -42,7 +37,9 @@ class Graph:
 
     def add(self, operation: str, *inputs: str, **attributes: Any) -> str:
         """One operation of the standard operators; its only output."""
-        return self._append(operation, inputs, "", attributes)
+        output = f"v{len(self._nodes)}"
+        self._nodes.append(helper.make_node(operation, list(inputs), [output], **attributes))
+        return output
 
     def indices_of_smallest(self, values: str, count: int) -> str:
         """Columns of the ``count`` smallest of each row of (N, M) values, int64 (N, count)."""
@@ -50,20 +47,6 @@ class Graph:
         inputs = [values, self.constant([count])]
         self._nodes.append(helper.make_node("TopK", inputs, names, axis=1, largest=0, sorted=1))
         return names[1]
-
-    def add_trees(self, operation: str, value: str, **attributes: Any) -> str:
-        """A tree ensemble. All of a graph's ensembles must be of one kind: the two live in different operator sets.
-
-        It is a function of the model, called once. What stands in the graph itself, ONNX Runtime keeps beside the
-        trees that it makes of it; a function it frees when its body has replaced the call: half of a forest's memory.
-        Source: onnxruntime, GraphPartitioner::InlineFunctionsAOT.
-        """
-        self._ml_opset = _ML_OPSETS[operation]
-        name = f"trees{len(self._functions)}"
-        body = helper.make_node(operation, ["rows"], ["sums"], domain="ai.onnx.ml", **attributes)
-        opsets = [helper.make_opsetid("ai.onnx.ml", self._ml_opset)]
-        self._functions.append(helper.make_function(_FUNCTIONS, name, ["rows"], ["sums"], [body], opsets))
-        return self._append(name, (value,), _FUNCTIONS, {})
 
     def cast(self, value: str, dtype: int) -> str:
         return self.add("Cast", value, to=dtype)
@@ -82,17 +65,10 @@ class Graph:
             ],
             self._constants,
         )
-        versions = {"": _OPSET, "ai.onnx.ml": self._ml_opset, _FUNCTIONS: 1}
         model = helper.make_model(
             graph,
-            functions=self._functions,
-            opset_imports=[helper.make_opsetid(domain, version) for domain, version in versions.items()],
+            opset_imports=[helper.make_opsetid("", _OPSET)],
             ir_version=_IR_VERSION,
             producer_name="aurora",
         )
         return bytes(model.SerializeToString())
-
-    def _append(self, operation: str, inputs: tuple[str, ...], domain: str, attributes: dict[str, Any]) -> str:
-        output = f"v{len(self._nodes)}"
-        self._nodes.append(helper.make_node(operation, list(inputs), [output], domain=domain, **attributes))
-        return output

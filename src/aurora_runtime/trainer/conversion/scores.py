@@ -12,9 +12,9 @@ def largest(graph: Graph, scores: str) -> str:
     return graph.add("ArgMax", scores, axis=1, keepdims=0)
 
 
-def above_zero(graph: Graph, scores: str, *, or_at: bool = False) -> str:
-    """1 where the (N, 1) score of the second of two classes is positive, or zero with ``or_at``; else 0."""
-    positive = graph.add("GreaterOrEqual" if or_at else "Greater", scores, graph.constant(np.float64(0)))
+def above_zero(graph: Graph, scores: str) -> str:
+    """1 where the (N, 1) score of the second of two classes is positive, else 0."""
+    positive = graph.add("Greater", scores, graph.constant(np.float64(0)))
     return graph.add("Reshape", graph.cast(positive, TensorProto.INT64), graph.constant([-1]))
 
 
@@ -24,14 +24,11 @@ def two_columns(graph: Graph, second: str) -> str:
     return graph.add("Concat", first, second, axis=1)
 
 
-def logistic_choice(graph: Graph, scores: str, *, classes: int, second_at_zero: bool = False) -> Choice:
-    """Sigmoid over one score per row for two classes, softmax over one per class for more.
-
-    ``second_at_zero`` says which of two classes a score of zero means.
-    """
+def logistic_choice(graph: Graph, scores: str, *, classes: int) -> Choice:
+    """Sigmoid over one score per row for two classes, softmax over one per class for more."""
     if classes == 2:
         probabilities = two_columns(graph, sigmoid(graph, scores))
-        return Choice(index=above_zero(graph, scores, or_at=second_at_zero), probabilities=probabilities)
+        return Choice(index=above_zero(graph, scores), probabilities=probabilities)
     return Choice(index=largest(graph, scores), probabilities=graph.add("Softmax", scores, axis=1))
 
 

@@ -31,6 +31,7 @@ from aurora_runtime.store.descriptor import (
 from aurora_runtime.store.model_store import ModelStore, PublishedVersion
 from aurora_runtime.store.staging import Staging
 from aurora_runtime.trainer.conversion.convert import to_onnx
+from aurora_runtime.trainer.conversion.trees import to_trees
 
 HOST = "127.0.0.1"
 MODEL = "housing"
@@ -43,6 +44,12 @@ EXACT = Tolerance(relative=1e-9, absolute=1e-9)
 PREDICTION = TensorSpec(name="prediction", datatype="FP64", shape=[-1])
 LABEL = TensorSpec(name="label", datatype="BYTES", shape=[-1])
 PROBABILITIES = TensorSpec(name="probabilities", datatype="FP64", shape=[-1, 2])
+
+STORED: dict[Format, Callable[[Any], bytes]] = {
+    "trees": lambda estimator: to_trees(estimator).to_bytes(),
+    "onnx": to_onnx,
+    "joblib": pickled_model.dump,
+}
 
 
 def some_rows(count: int, *, seed: int = 0) -> NDArray[np.float64]:
@@ -81,7 +88,7 @@ def publish(
 
     def write(staging: Staging) -> Draft:
         file = f"model.{stored}"
-        staging.write_bytes(file, pickled_model.dump(estimator) if stored == "joblib" else to_onnx(estimator))
+        staging.write_bytes(file, STORED[stored](estimator))
         return Draft(
             model=model,
             version=version,

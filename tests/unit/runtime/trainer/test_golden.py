@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 
 from aurora_runtime.store.descriptor import Task
-from aurora_runtime.store.onnx_engine import OnnxEngine
 from aurora_runtime.trainer.answers import answers_of
-from aurora_runtime.trainer.conversion.convert import to_onnx
+from aurora_runtime.trainer.conversion.trees import to_trees
 from aurora_runtime.trainer.golden import GOLDEN_ROWS, golden_rows
 from tests.unit.runtime.trainer.builders import a_dataset, a_fitted_model
 
@@ -27,7 +26,7 @@ def test_a_stored_model_reproduces_them_within_their_tolerance() -> None:
     golden = golden_rows(
         model, "classification", dataset.features, answers_of(model, "classification", dataset.features)
     )
-    answers = OnnxEngine(to_onnx(model)).predict(np.array(golden.inputs))
+    answers = to_trees(model).predict(np.array(golden.inputs))
     for name, expected in golden.expected.items():
         tolerance = golden.tolerance
         np.testing.assert_allclose(answers[name], expected, rtol=tolerance.relative, atol=tolerance.absolute)

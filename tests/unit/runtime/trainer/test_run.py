@@ -81,7 +81,7 @@ def test_the_report_repeats_what_the_descriptor_says(store: ModelStore) -> None:
     assert facts.metrics == descriptor.metrics
     assert facts.primary_metric == "accuracy"
     assert facts.metrics["accuracy"] > 0.8
-    assert facts.format == "onnx"
+    assert facts.format == "trees"
     assert facts.feature_count == 4
     assert facts.run_id == report.run_id == a_task().run_id
     assert facts.size_bytes == sum(file.size_bytes for file in descriptor.files)
@@ -157,7 +157,7 @@ def test_a_run_that_published_before_reports_the_same_facts_without_training(
 
 def test_a_number_whose_bytes_went_bad_is_given_up(store: ModelStore) -> None:
     run_task(store, a_task())
-    (store.root / "flowers" / "1" / "model.onnx").write_bytes(b"rotten")
+    (store.root / "flowers" / "1" / "model.npz").write_bytes(b"rotten")
     report = run_task(store, a_task())
     assert report.outcome is Outcome.VERSION_TAKEN
     assert report.highest_version == 1
@@ -260,7 +260,7 @@ def test_nothing_is_reused_unless_the_task_says_so(store: ModelStore) -> None:
 def test_a_damaged_version_is_not_reused(store: ModelStore) -> None:
     run_task(store, a_task(version=1))
     run_task(store, a_task(version=2))
-    (store.root / "flowers" / "2" / "model.onnx").write_bytes(b"rotten")
+    (store.root / "flowers" / "2" / "model.npz").write_bytes(b"rotten")
     report = run_task(store, reusing_task())
     assert report.outcome is Outcome.REUSED
     assert report.facts is not None
