@@ -7,49 +7,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aurora_runtime.store.trees import native
-from aurora_runtime.store.trees.layout import COMPACT, WIDE, NodeType, Tree, features_of, laid_out
+from aurora_runtime.store.trees.layout import COMPACT, WIDE, Arrays, NodeType, Tree, features_of, laid_out
 
 
 class Forest:
     """Trees over rows of ``features`` columns, which add to ``targets`` sums."""
 
-    def __init__(
-        self,
-        *,
-        nodes: NDArray[Any],
-        roots: NDArray[np.uint32],
-        first_target: NDArray[np.uint32],
-        values: NDArray[np.float64],
-        features: int,
-        targets: int,
-        rounds: bool,
-    ) -> None:
-        """``first_target`` is of each tree, ``values`` (leaves, width), the rest as ``layout`` has it.
+    def __init__(self, arrays: Arrays, *, features: int, targets: int, rounds: bool) -> None:
+        """``rounds`` says that rows are rounded to float32 before they are compared.
 
         Raises ValueError for arrays that a walk would leave, or not come back from.
         """
+        self.arrays = arrays
         self.features = features
         self.targets = targets
         self.rounds = rounds
-        """Whether rows are rounded to float32 before they are compared."""
-        self.arrays = {"nodes": nodes, "roots": roots, "first_target": first_target, "values": values}
-        self._number = _checked(features=features, targets=targets, **self.arrays).number
-        self._walk = native.Walk(features=features, targets=targets, **self.arrays)
+        self._number = _checked(arrays, features=features, targets=targets).number
+        self._walk = native.Walk(arrays, features=features, targets=targets)
 
     @classmethod
     def of(cls, trees: Sequence[Tree], *, features: int, targets: int, rounds: bool) -> Self:
-        """Trees of scikit-learn, of the same width."""
-        nodes, roots, values = laid_out(trees, features=features, rounds=rounds)
-        first_target = np.array([tree.first_target for tree in trees], dtype=np.uint32)
-        return cls(
-            nodes=nodes,
-            roots=roots,
-            first_target=first_target,
-            values=np.ascontiguousarray(values),
-            features=features,
-            targets=targets,
-            rounds=rounds,
-        )
+        """Trees of scikit-learn, of one width."""
+        arrays = laid_out(trees, features=features, rounds=rounds)
+        return cls(arrays, features=features, targets=targets, rounds=rounds)
 
     def sums(self, rows: NDArray[Any], start: NDArray[np.float64]) -> NDArray[np.float64]:
         """``start``, (targets,), and what the trees add to it, one after the other: (rows, targets).
@@ -66,16 +46,9 @@ class Forest:
         return sums
 
 
-def _checked(
-    *,
-    nodes: NDArray[Any],
-    roots: NDArray[np.uint32],
-    first_target: NDArray[np.uint32],
-    values: NDArray[np.float64],
-    features: int,
-    targets: int,
-) -> NodeType:
+def _checked(arrays: Arrays, *, features: int, targets: int) -> NodeType:
     """Raises ValueError naming the array, unless every walk ends at a leaf, inside of all arrays."""
+    nodes, roots, first_target, values = arrays.nodes, arrays.roots, arrays.first_target, arrays.values
     node_type = {COMPACT.dtype: COMPACT, WIDE.dtype: WIDE}.get(nodes.dtype)
     if node_type is None or nodes.ndim != 1 or not len(nodes) or not nodes.flags.c_contiguous:
         raise ValueError(

@@ -71,19 +71,28 @@ WIDE: Final = NodeType(
 _FEATURE_SHIFT: Final = np.uint32(24)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Arrays:
+    """What a walk reads. All are C-contiguous."""
+
+    nodes: NDArray[Any]
+    """Of all trees, of a NodeType."""
+    roots: NDArray[np.uint32]
+    """Of each tree: the place of its first node."""
+    first_target: NDArray[np.uint32]
+    """Of each tree: which target its values begin at."""
+    values: NDArray[np.float64]
+    """(leaves, width); leaves that hold the same share a row."""
+
+
 def features_of(nodes: NDArray[Any]) -> NDArray[np.uint32]:
     """The column that each node asks; 0 at leaves."""
     features: NDArray[np.uint32] = nodes["feature"] if nodes.dtype == WIDE.dtype else nodes["link"] >> _FEATURE_SHIFT
     return features
 
 
-def laid_out(
-    trees: Sequence[Tree], *, features: int, rounds: bool
-) -> tuple[NDArray[Any], NDArray[np.uint32], NDArray[np.float64]]:
-    """Nodes, the places of the trees' roots among them, and the leaves' distinct values, (leaves, width).
-
-    ``rounds`` says that rows are rounded to float32 before they are compared.
-    """
+def laid_out(trees: Sequence[Tree], *, features: int, rounds: bool) -> Arrays:
+    """Of trees of one width. ``rounds`` says that rows are rounded to float32 before they are compared."""
     sizes = np.array([len(tree.left) for tree in trees])
     roots = np.cumsum(sizes) - sizes
     shift = np.repeat(roots, sizes)
@@ -96,7 +105,7 @@ def laid_out(
     turned[turned] = rows[right[turned]] > rows[left[turned]]
     near, far = np.where(turned, right, left), np.where(turned, left, right)
     place = _places(roots, near, far, ~leaf)
-    offset = np.where(leaf, 0, place[far] - place) if len(far) else far
+    offset = np.where(leaf, 0, place[far] - place)
     values, number = _distinct(np.concatenate([tree.values[tree.left < 0] for tree in trees]))
 
     compact = rounds and features <= COMPACT.most_features and len(values) <= 1 << COMPACT.leaf_bits
@@ -113,7 +122,12 @@ def laid_out(
         nodes["feature"][place] = feature
     nodes["threshold"][place] = bits.view(node_type.number)
     nodes["link"][place] = link
-    return nodes, roots.astype(np.uint32), values
+    return Arrays(
+        nodes=nodes,
+        roots=roots.astype(np.uint32),
+        first_target=np.array([tree.first_target for tree in trees], dtype=np.uint32),
+        values=np.ascontiguousarray(values),
+    )
 
 
 def _places(

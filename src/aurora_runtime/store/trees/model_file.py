@@ -5,6 +5,7 @@ Everything is data, in the form in which it is walked: loading is reading and ch
 
 import io
 import zipfile
+from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
@@ -17,6 +18,7 @@ from aurora_runtime.store.engine import Answers, Rows
 from aurora_runtime.store.errors import BrokenModel
 from aurora_runtime.store.trees.estimators import TreeSum
 from aurora_runtime.store.trees.forest import Forest
+from aurora_runtime.store.trees.layout import Arrays
 
 _SCHEMA: Final = 1
 
@@ -77,7 +79,7 @@ class TreesEngine:
             "rounds": forest.rounds,
             "start": self._total.start,
             "divisor": self._total.divisor,
-            **forest.arrays,
+            **vars(forest.arrays),
         }
         if self._classes is not None:
             arrays["classes"] = self._classes
@@ -100,7 +102,7 @@ class TreesEngine:
             raise ValueError(f"schema {schema} is not {_SCHEMA}, the one that this release reads")
         start = arrays["start"]
         forest = Forest(
-            **{name: arrays[name] for name in ("nodes", "roots", "first_target", "values")},
+            Arrays(**{field.name: arrays[field.name] for field in fields(Arrays)}),
             features=int(arrays["features"]),
             targets=len(start),
             rounds=bool(arrays["rounds"]),

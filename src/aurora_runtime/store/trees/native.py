@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from aurora_runtime.store.trees.layout import COMPACT, WIDE
+from aurora_runtime.store.trees.layout import COMPACT, WIDE, Arrays
 
 
 def library(file: Path) -> ctypes.CDLL:
@@ -41,19 +41,19 @@ class Walk:
     one to call this.
     """
 
-    def __init__(
-        self,
-        *,
-        nodes: NDArray[Any],
-        roots: NDArray[np.uint32],
-        first_target: NDArray[np.uint32],
-        values: NDArray[np.float64],
-        features: int,
-        targets: int,
-    ) -> None:
-        self._arrays = (nodes, roots, first_target, values)  # they must live as long as this
-        self._forest = _Forest(*map(_address, self._arrays), len(roots), values.shape[1], features, targets)
-        self._walk = _WALKS[nodes.dtype]
+    def __init__(self, arrays: Arrays, *, features: int, targets: int) -> None:
+        self._arrays = arrays  # they must live as long as this
+        self._forest = _Forest(
+            nodes=_address(arrays.nodes),
+            roots=_address(arrays.roots),
+            first_target=_address(arrays.first_target),
+            values=_address(arrays.values),
+            trees=len(arrays.roots),
+            width=arrays.values.shape[1],
+            features=features,
+            targets=targets,
+        )
+        self._walk = _WALKS[arrays.nodes.dtype]
         self._address = ctypes.addressof(self._forest)
 
     def add(self, rows: NDArray[Any], sums: NDArray[np.float64]) -> None:

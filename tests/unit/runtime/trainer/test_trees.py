@@ -122,7 +122,7 @@ def test_trees_over_more_columns_than_fit_a_small_node_answer_the_same() -> None
         features = random.normal(size=(60, columns))
         dataset = a_dataset(features=features, target=features[:, -1] + features[:, 0])
         model = a_fitted_model("random_forest", dataset, min_samples_leaf=1)
-        assert to_trees(model)._total.forest.arrays["nodes"].dtype == node_type.dtype
+        assert to_trees(model)._total.forest.arrays.nodes.dtype == node_type.dtype
         for tree in (estimator.tree_ for estimator in model.estimators_[:3]):
             inner = tree.feature >= 0
             assert_same(model, "regression", rows_around(tree.threshold[inner], tree.feature[inner], features[3]))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,12 @@ def wide() -> Forest:
     return total.forest
 
 
-def rebuilt(forest: Forest, **changes: Any) -> Forest:
-    values: dict[str, Any] = {**forest.arrays, "features": COLUMNS, "targets": 1, "rounds": forest.rounds}
-    return Forest(**{**values, **changes})
+def rebuilt(forest: Forest, *, features: int = COLUMNS, **changes: Any) -> Forest:
+    return Forest(replace(forest.arrays, **changes), features=features, targets=1, rounds=forest.rounds)
 
 
 def altered(forest: Forest, name: str, change: Callable[[NDArray[Any]], None]) -> Forest:
-    array = forest.arrays[name].copy()
+    array = getattr(forest.arrays, name).copy()
     change(array)
     return rebuilt(forest, **{name: array})
 

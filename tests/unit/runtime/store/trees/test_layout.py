@@ -45,21 +45,22 @@ def numbers(nodes: NDArray[Any]) -> list[int | None]:
 def test_the_child_that_most_rows_went_to_lies_beside_its_node(
     rows: list[float], places: list[int | None], rounds: bool
 ) -> None:
-    nodes, roots, values = laid_out([a_tree(rows)], features=2, rounds=rounds)
-    assert nodes.dtype == (COMPACT if rounds else WIDE).dtype
-    assert numbers(nodes) == places
-    assert values.tolist() == [[10], [30], [40]]
-    assert roots.tolist() == [0]
+    arrays = laid_out([a_tree(rows)], features=2, rounds=rounds)
+    assert arrays.nodes.dtype == (COMPACT if rounds else WIDE).dtype
+    assert numbers(arrays.nodes) == places
+    assert arrays.values.tolist() == [[10], [30], [40]]
+    assert arrays.roots.tolist() == [0]
 
 
 def test_trees_lie_one_after_the_other_and_share_equal_leaves() -> None:
     first = a_tree([9, 8, 1, 1, 0])
-    second = a_tree([9, 8, 1, 1, 0], values=[0, 40, 0, 10, 10])
-    nodes, roots, values = laid_out([first, second], features=2, rounds=True)
-    assert roots.tolist() == [0, 5]
-    assert numbers(nodes) == [None, 0, None, 1, 2, None, 2, None, 0, 0]
-    assert values.tolist() == [[10], [30], [40]]
-    assert features_of(nodes).tolist() == [1, 0, 0, 0, 0, 1, 0, 0, 0, 0]
+    second = a_tree([9, 8, 1, 1, 0], values=[0, 40, 0, 10, 10], first_target=1)
+    arrays = laid_out([first, second], features=2, rounds=True)
+    assert arrays.roots.tolist() == [0, 5]
+    assert arrays.first_target.tolist() == [0, 1]
+    assert numbers(arrays.nodes) == [None, 0, None, 1, 2, None, 2, None, 0, 0]
+    assert arrays.values.tolist() == [[10], [30], [40]]
+    assert features_of(arrays.nodes).tolist() == [1, 0, 0, 0, 0, 1, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -69,14 +70,14 @@ def test_trees_lie_one_after_the_other_and_share_equal_leaves() -> None:
 def test_what_does_not_fit_small_nodes_gets_wide_ones(limit: str, value: int, monkeypatch: pytest.MonkeyPatch) -> None:
     small = COMPACT.__class__(**{**vars(COMPACT), limit: value})
     monkeypatch.setattr("aurora_runtime.store.trees.layout.COMPACT", small)
-    nodes, _, _ = laid_out([a_tree([9, 8, 1, 1, 0])], features=2, rounds=True)
+    nodes = laid_out([a_tree([9, 8, 1, 1, 0])], features=2, rounds=True).nodes
     assert nodes.dtype == WIDE.dtype
     assert nodes["threshold"][0] == 0.5
     assert nodes["threshold"][2] == 0.1
 
 
 def test_a_small_threshold_is_the_largest_single_that_is_at_most_it() -> None:
-    nodes, _, _ = laid_out([a_tree([9, 8, 1, 1, 0])], features=2, rounds=True)
+    nodes = laid_out([a_tree([9, 8, 1, 1, 0])], features=2, rounds=True).nodes
     threshold = nodes["threshold"][2]
     assert float(threshold) <= 0.1 < float(np.nextafter(threshold, np.float32(1)))
 
@@ -90,5 +91,5 @@ def test_a_lone_leaf_is_a_tree() -> None:
         rows=np.array([3.0]),
         values=np.array([[7.0]]),
     )
-    nodes, roots, values = laid_out([lone, lone], features=2, rounds=True)
-    assert (numbers(nodes), roots.tolist(), values.tolist()) == ([0, 0], [0, 1], [[7.0]])
+    arrays = laid_out([lone, lone], features=2, rounds=True)
+    assert (numbers(arrays.nodes), arrays.roots.tolist(), arrays.values.tolist()) == ([0, 0], [0, 1], [[7.0]])
