@@ -7,10 +7,9 @@ numbers belong to the event loop's thread: counting is plain addition, and only 
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import Final
+from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -24,15 +23,6 @@ EDGES: Final = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1,
 """Upper edges of durations, seconds."""
 BATCH_EDGES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """Upper edges of batch sizes, requests."""
-
-
-class Phase(StrEnum):
-    """What a request spends its time on."""
-
-    DECODE = "decode"
-    QUEUE = "queue"
-    PREDICT = "predict"
-    ENCODE = "encode"
 
 
 class Histogram:
@@ -58,6 +48,15 @@ class Histogram:
         return self._sum
 
 
+class Durations(NamedTuple):
+    """What a request spends its time on, seconds."""
+
+    decode: Histogram
+    queue: Histogram
+    predict: Histogram
+    encode: Histogram
+
+
 class ServerMetrics(Collector):
     """Counts of one server process. ``version`` is None until it is known which one ``latest`` is."""
 
@@ -67,7 +66,7 @@ class ServerMetrics(Collector):
         self.revision = revision
         self.start_time = time.time()
         self.in_flight = 0
-        self.durations: Mapping[Phase, Histogram] = {phase: Histogram(EDGES) for phase in Phase}
+        self.durations = Durations(*(Histogram(EDGES) for _ in Durations._fields))
         self.batches = Histogram(BATCH_EDGES)
         self.accepted_keys: Counter[str] = Counter()
         self.refused_keys: Counter[str] = Counter()
@@ -129,7 +128,7 @@ class ServerMetrics(Collector):
             "Time of an inference request by phase: decode, queue, predict, encode.",
             labels=(*LABELS, "phase"),
         )
-        for phase, histogram in self.durations.items():
+        for phase, histogram in self.durations._asdict().items():
             durations.add_metric((*labels, phase), buckets=histogram.buckets(), sum_value=histogram.sum)
         yield durations
         batches = HistogramMetricFamily(

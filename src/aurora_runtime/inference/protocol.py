@@ -4,8 +4,7 @@ No models are built per request: the few fields are checked by hand, which is wh
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import orjson
@@ -20,8 +19,7 @@ _SMALL: Final = 64
 """Up to this many elements a list is rendered faster than an array."""
 
 
-@dataclass(frozen=True, slots=True)
-class InferRequest:
+class InferRequest(NamedTuple):
     """A request that fits the signature."""
 
     id: str | None

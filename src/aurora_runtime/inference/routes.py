@@ -32,7 +32,7 @@ from aurora_runtime.inference.errors import (
     WrongMethod,
     without_messages,
 )
-from aurora_runtime.inference.metrics import Phase, ServerMetrics
+from aurora_runtime.inference.metrics import ServerMetrics
 from aurora_runtime.inference.model import LoadedModel
 from aurora_runtime.inference.model_watch import ModelWatch
 from aurora_runtime.inference.openapi import openapi
@@ -235,10 +235,10 @@ class Routes:
         if self.payload_log is not None:
             self.payload_log.offer(request[_REQUEST_ID], asked.features, answers)
         durations = self.metrics.durations
-        durations[Phase.DECODE].observe(decoded - begun)
-        durations[Phase.QUEUE].observe(queue_seconds)
-        durations[Phase.PREDICT].observe(predict_seconds)
-        durations[Phase.ENCODE].observe(encoded - predicted)
+        durations.decode.observe(decoded - begun)
+        durations.queue.observe(queue_seconds)
+        durations.predict.observe(predict_seconds)
+        durations.encode.observe(encoded - predicted)
         return self._response(rendered, extra) if extra else await self._encoded(request, rendered)
 
     # -- what endpoints share
