@@ -61,7 +61,7 @@ async def serve(settings: InferenceSettings, *, stop: asyncio.Event, hasten: asy
                 port=settings.port,
                 finished=routes.finished,
                 idle_seconds=settings.idle_timeout_seconds,
-                connection=EagerConnection,
+                connection=partial(EagerConnection, turn=routes.turn),
             )
         )
 

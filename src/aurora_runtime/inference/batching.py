@@ -21,7 +21,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from aurora_runtime.inference.costs import Costs
+from aurora_runtime.inference.eager import Promise
 from aurora_runtime.inference.errors import ClientTooBusy, TooBusy, TooLate
+from aurora_runtime.inference.turn import Turn
 from aurora_runtime.inference.workers import Workers
 from aurora_runtime.store.engine import Answers, Rows
 
@@ -52,7 +54,7 @@ class Ask:
 
     rows: Rows
     client: str
-    future: "asyncio.Future[Answers]"
+    future: Promise[Answers]
     asked: float
     started: float = 0.0
     finished: float = 0.0
@@ -97,6 +99,7 @@ class Batcher:
     workers: Workers
     limits: BatchLimits
     observe: Callable[[int], None]
+    turn: Turn
     costs: Costs = field(default_factory=Costs)
 
     def __post_init__(self) -> None:
@@ -106,10 +109,6 @@ class Batcher:
         self._unanswered: dict[Ask, None] = {}
         self._running = 0
         self._next_is_due = False
-        self._came = 0
-        """Requests in this turn of the loop."""
-        self._came_before = 0
-        """Requests in the last turn that brought any."""
         self._deadline_is_set = False
 
     @property
@@ -123,13 +122,11 @@ class Batcher:
         ``client`` names one of ``clients`` that share the queue. Raises TooBusy, ClientTooBusy and TooLate, and what
         ``predict`` raises for these rows.
         """
-        alone = self._came_before <= 1 and self._came == 0 and not self._waiting
-        self._came += 1
-        self._go_on_soon()
-        if alone and self.costs.cheap(len(rows)):
+        if self.turn.alone and not self._waiting and self.costs.cheap(len(rows)):
             return self._at_once(rows)
+        self._go_on_by(self.turn.soon)
         self._admit(client, clients)
-        ask = Ask(rows, client, self._loop.create_future(), perf_counter())
+        ask = Ask(rows, client, Promise(self.turn), perf_counter())
         self._waiting.append(ask)
         self._waiting_of[client] += 1
         self._unanswered[ask] = None
@@ -169,15 +166,14 @@ class Batcher:
 
     # -- from waiting to running
 
-    def _go_on_soon(self) -> None:
-        """In the next turn of the loop, when everybody who came in this one has asked."""
+    def _go_on_by(self, soon: Callable[[Callable[[], None]], object]) -> None:
+        """When everybody who came in this turn of the loop has asked."""
         if not self._next_is_due:
             self._next_is_due = True
-            self._loop.call_soon(self._end_turn)
+            soon(self._end_turn)
 
     def _end_turn(self) -> None:
         self._next_is_due = False
-        self._came_before, self._came = self._came, 0
         self._go_on()
 
     def _go_on(self) -> None:
@@ -189,7 +185,7 @@ class Batcher:
             if self.costs.cheap(rows):
                 self._finish(batch, *self._timed(batch))
                 if self._waiting:
-                    self._go_on_soon()  # whoever else waits for the loop goes first
+                    self._go_on_by(self._loop.call_soon)  # whoever else waits for the loop goes first
                 return
             if self._running == self.limits.threads:
                 self._put_back(batch)

@@ -1,9 +1,9 @@
 """A connection: answers in our form whatever it is sent, and without a task what is whole when it comes.
 
-aiohttp handles each request in a task, which it wakes by another: two turns of the event loop, some 50 µs. A
-connection that is idle and receives one whole request begins its handler right where the bytes come in, and answers
-when the handler is done: mostly there and then, else when the prediction that it waits for is. All else is done by
-aiohttp's tasks. See docs/adr/0008.
+aiohttp handles each request in a task, which it wakes by another: two turns of the event loop, some 50 µs. An idle
+connection that receives one whole request begins its handler without, together with all others that received one in
+the same turn of the loop, and answers when the handler is done. All else is done by aiohttp's tasks. See
+docs/adr/0008 and 0010.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from aurora_runtime.inference.eager import Eager
 from aurora_runtime.inference.errors import INTERNAL_ERROR, without_messages
 from aurora_runtime.inference.protocol import error_body
 from aurora_runtime.inference.responses import HEADERS, Response, header_lines
+from aurora_runtime.inference.turn import Turn
 
 log = structlog.get_logger(__name__)
 LINE_BYTES: Final = 8190
@@ -56,35 +57,39 @@ class Connection(web.RequestHandler):
 
 
 class EagerConnection(Connection):
-    """Begins handlers, which must return our ``Response``, where the request comes in.
+    """Begins handlers, which must return our ``Response``, in the turn of the loop after their request's.
 
     aiohttp has no hook there, so this leans on what it keeps for itself; its version is locked, and
     tests/unit/runtime/inference/test_connection.py fails when that is no longer so:
 
     - ``_waiter``, the future that the idle task awaits, is None or done while the task is at work. It is taken away
-      while a handler is at work here, which so looks the same from outside: what comes next is kept for later;
+      from the first byte on until a handler here is done, which so looks the same from outside: what comes next is kept
+      for later;
     - ``_messages`` are requests that are not answered yet, and the parser is told of each that leaves them;
     - ``_next_keepalive_close_time`` is when an idle connection is closed, by the timer ``_keepalive_handle``;
     - ``_close``: no further request is answered.
     """
 
-    __slots__ = ("_begun", "_handle", "_make_request")
+    __slots__ = ("_begun", "_handle", "_make_request", "_turn", "_untaken")
 
-    def __init__(self, manager: web.Server, **options: Any) -> None:
+    def __init__(self, manager: web.Server, *, turn: Turn, **options: Any) -> None:
         super().__init__(manager, **options)
+        self._turn = turn
         self._handle: Any = manager.request_handler
         self._make_request: Any = manager.request_factory
         self._begun: Eager[Response] | None = None
+        self._untaken = b""
+        """What came in this turn of the loop, and is for the next."""
 
     def data_received(self, data: bytes) -> None:
         waiter = self._waiter
-        if waiter is None or waiter.done():
+        if self._untaken:
+            self._untaken += data
+        elif waiter is None or waiter.done():
             super().data_received(data)
-            return
-        self._waiter = None
-        super().data_received(data)
-        if not self._begins(waiter):
-            self._hand_back(waiter)
+        else:
+            self._waiter, self._untaken = None, data
+            self._turn.take(self._take, waiter)
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Called after each body that is read. aiohttp's parses once more, whether or not reading was paused."""
@@ -95,6 +100,13 @@ class EagerConnection(Connection):
         super().connection_lost(exc)
         if self._begun is not None:
             self._begun.cancel()
+
+    def _take(self, waiter: "asyncio.Future[None]") -> None:
+        """What came while the connection was idle."""
+        data, self._untaken = self._untaken, b""
+        super().data_received(data)
+        if not self._begins(waiter):
+            self._hand_back(waiter)
 
     def _begins(self, waiter: "asyncio.Future[None]") -> bool:
         """Begins to answer the only message; False when that is for the task, or there is none."""
@@ -117,10 +129,12 @@ class EagerConnection(Connection):
         response = begun.result or self.handle_error(request, 500, begun.error)
         self._messages.popleft()
         parser.message_consumed()
-        transport.write(response.rendered(request))
+        rendered = response.rendered(request)
         if not response.keep_alive:
+            transport.write(rendered)
             self.force_close()
             return
+        self._turn.write(transport, rendered)
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._keepalive_handle is None:  # it went off while the handler was at work
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)

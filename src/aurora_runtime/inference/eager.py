@@ -7,7 +7,31 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from aurora_runtime.inference.turn import Turn
+
 T = TypeVar("T")
+
+
+class Promise(asyncio.Future[T]):
+    """A future from which an Eager goes on in the turn of the loop that brings the result; tasks do in the next."""
+
+    __slots__ = ("_turn", "go_on")
+
+    def __init__(self, turn: Turn) -> None:
+        super().__init__()
+        self._turn = turn
+        self.go_on: Callable[[], None] | None = None
+        """Of the Eager that waits."""
+
+    def set_result(self, result: T) -> None:
+        super().set_result(result)
+        if self.go_on is not None:
+            self._turn.soon(self.go_on)
+
+    def set_exception(self, exception: type | BaseException) -> None:
+        super().set_exception(exception)
+        if self.go_on is not None:
+            self._turn.soon(self.go_on)
 
 
 class Eager(Generic[T]):
@@ -38,8 +62,11 @@ class Eager(Generic[T]):
         except (Exception, asyncio.CancelledError) as failure:  # noqa: BLE001  it belongs to who began this
             self.error = failure
         else:
-            awaited.add_done_callback(self.go_on)
             self._awaited = awaited
+            if isinstance(awaited, Promise):
+                awaited.go_on = self.go_on
+            else:
+                awaited.add_done_callback(self.go_on)
             return
         self._awaited = None
         self._ended(self)
@@ -47,6 +74,9 @@ class Eager(Generic[T]):
     def cancel(self) -> None:
         """Ends it where it waits, and cancels what it waits for, as a task does that is cancelled."""
         if self._awaited is not None:
-            self._awaited.remove_done_callback(self.go_on)
+            if isinstance(self._awaited, Promise):
+                self._awaited.go_on = None
+            else:
+                self._awaited.remove_done_callback(self.go_on)
             self._awaited.cancel()
             self.go_on(error=asyncio.CancelledError())

@@ -44,6 +44,7 @@ from aurora_runtime.inference.request_id import RequestIds
 from aurora_runtime.inference.responses import HEADERS, JSON, Response, header_lines
 from aurora_runtime.inference.sampling import Sampler
 from aurora_runtime.inference.statuses import CLIENT_GONE, advice, status_of
+from aurora_runtime.inference.turn import Turn
 from aurora_runtime.inference.workers import Workers
 
 log = structlog.get_logger(__name__)
@@ -82,6 +83,8 @@ class Routes:
     payload_log: PayloadLog | None = None
     failures: AuthFailures = field(default_factory=AuthFailures)
     request_ids: RequestIds = field(default_factory=RequestIds)
+    turn: Turn = field(default_factory=Turn)
+    """Shared with the connections."""
     model: LoadedModel | None = None
     state: State = State.LOADING
     headers: dict[str, str] = field(default_factory=dict)
@@ -117,7 +120,11 @@ class Routes:
             model.descriptor.signature, prediction_buckets=model.descriptor.prediction_buckets
         )
         batcher = Batcher(
-            predict=model.predict, workers=self.workers, limits=self.limits, observe=self.metrics.batches.observe
+            predict=model.predict,
+            workers=self.workers,
+            limits=self.limits,
+            observe=self.metrics.batches.observe,
+            turn=self.turn,
         )
         self.metrics.queue_depth = lambda: batcher.waiting
         self._batcher = batcher

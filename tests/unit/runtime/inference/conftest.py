@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,13 @@ async def a_server(name: str, keys: ApiKeys | None = None) -> AsyncIterator[Serv
             max_body_bytes=MAX_BODY_BYTES,
         )
         async with (
-            listening(inference_runner(routes), name="http", host=HOST, port=0, connection=EagerConnection) as port,
+            listening(
+                inference_runner(routes),
+                name="http",
+                host=HOST,
+                port=0,
+                connection=partial(EagerConnection, turn=routes.turn),
+            ) as port,
             ClientSession(f"http://{HOST}:{port}") as client,
         ):
             yield Serving(client=client, port=port, routes=routes, metrics=metrics, model=name)

@@ -14,6 +14,7 @@ from aurora_runtime.inference.batching import Batcher, BatchLimits, Predict, Pre
 from aurora_runtime.inference.costs import CHEAP_SECONDS, Costs
 from aurora_runtime.inference.eager import Eager
 from aurora_runtime.inference.errors import ClientTooBusy, InvalidRequest, TooBusy, TooLate
+from aurora_runtime.inference.turn import Turn
 from aurora_runtime.inference.workers import Workers
 from aurora_runtime.store.engine import Answers, Rows
 from tests.unit.runtime.inference.models import until
@@ -58,6 +59,7 @@ async def a_batcher(model: Model, costs: Costs | None = None, **limits: float) -
             workers=workers,
             limits=BatchLimits(**limits),  # type: ignore[arg-type]  # whole numbers are what they are
             observe=sizes.append,
+            turn=Turn(),
             costs=costs or Costs(),
         )
 
@@ -68,10 +70,14 @@ async def predictions(batcher: Batcher, *values: float, client: str = "", client
 
 
 def begun(batcher: Batcher, value: float) -> Eager[Predicted]:
-    """One that has asked, and has its answer unless it waits."""
+    """One that came in this turn of the loop."""
     eager = Eager(batcher.ask(some(value)), ended=lambda _: None)
-    eager.go_on()
+    batcher.turn.take(eager.go_on)
     return eager
+
+
+async def answered(*asked: Eager[Predicted]) -> None:
+    await until(lambda: all(one.result is not None for one in asked))
 
 
 @asynccontextmanager
@@ -151,7 +157,7 @@ async def test_what_is_cheap_is_not_predicted_before_who_waits_already() -> None
         async with busy(model, batcher) as tasks:
             batcher.costs = cheap()  # only now: what keeps the thread busy must not run on the loop
             tasks.append(asyncio.create_task(predictions(batcher, *range(200))))
-            await until(lambda: batcher.waiting == 1 and batcher._came == 0)
+            await until(lambda: batcher.waiting == 1)
             waiting = begun(batcher, 2)
             assert waiting.result is None
         await until(lambda: waiting.result is not None)
@@ -163,17 +169,18 @@ async def test_one_turn_of_the_loop_predicts_one_request_at_once_and_merges_the_
         first, *others = [begun(batcher, value) for value in range(8)]
         assert first.result is not None
         assert [one.result for one in others] == [None] * 7
-        await until(lambda: all(one.result is not None for one in others))
+        await answered(*others)
     assert model.calls == [1, 7]
 
 
 async def test_after_a_turn_that_brought_many_the_next_looks_for_others_until_one_came_alone() -> None:
     model = Model()
     async with a_batcher(model, cheap()) as batcher:
-        await asyncio.gather(*(predictions(batcher, value) for value in range(4)))
-        await asyncio.gather(*(predictions(batcher, value) for value in range(4)))
-        assert begun(batcher, 1).result is None
-        await until(lambda: batcher.waiting == 0)
+        for _ in range(2):
+            await answered(*(begun(batcher, value) for value in range(4)))
+        lone = begun(batcher, 1)
+        assert lone.result is None
+        await answered(lone)
         assert begun(batcher, 1).result is not None
     assert model.calls == [1, 3, 4, 1, 1]
 

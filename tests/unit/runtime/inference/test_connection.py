@@ -58,6 +58,7 @@ async def connected(serving: Serving, transport: Transport) -> AsyncIterator[Eag
         loop=asyncio.get_running_loop(),
         access_log=None,
         keepalive_timeout=IDLE_SECONDS,
+        turn=serving.routes.turn,
     )
     connection.connection_made(transport)
     await idle(connection)
@@ -111,7 +112,7 @@ async def test_a_whole_request_is_answered_before_the_loop_turns(serving: Servin
 
 async def test_what_comes_in_one_turn_is_predicted_together_and_answered_without_the_tasks(serving: Serving) -> None:
     await warm(serving)
-    serving.routes._batcher._came_before = 2
+    serving.routes.turn._came_before = 2
     transports = [Transport() for _ in range(4)]
     async with AsyncExitStack() as stack:
         connections = [await stack.enter_async_context(connected(serving, transport)) for transport in transports]
@@ -129,6 +130,7 @@ async def test_an_error_is_answered_as_fast(serving: Serving) -> None:
     async with connected(serving, transport) as connection:
         connection.data_received(a_request({"inputs": 1}))
         assert transport.written.startswith(b"HTTP/1.1 400 ")
+        await asyncio.sleep(0)
         connection.data_received(LIVE)
         assert transport.answers == 2
 
@@ -149,7 +151,7 @@ async def test_whatever_comes_is_answered_once_and_in_order(serving: Serving, pa
         await until(lambda: transport.answers == 2)
         await idle(connection)
         connection.data_received(LIVE)
-        assert transport.answers == transport.written.count(b"HTTP/1.1 200 OK") == 3
+        await until(lambda: transport.answers == transport.written.count(b"HTTP/1.1 200 OK") == 3)
     assert transport.written.endswith(b'{"live":true}')
 
 
