@@ -1,4 +1,4 @@
-"""What comes in one turn of the loop is done in phases; what comes alone, at once."""
+"""What comes at the same time is done in phases; what comes alone, at once."""
 
 import asyncio
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aurora_runtime.inference.eager import Eager, Promise
-from aurora_runtime.inference.turn import Turn
+from aurora_runtime.inference.turn import ENOUGH, Turn
 
 
 class Story(list[str]):
@@ -32,6 +32,11 @@ class Client:
         self._turn.write(self._story, name.encode())  # type: ignore[arg-type]  # all of a transport that is asked for
 
 
+async def looks(count: int = 3) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 @pytest.fixture
 def story() -> Story:
     return Story()
@@ -51,19 +56,36 @@ async def test_what_comes_one_by_one_is_done_at_once(client: Client, story: Stor
     for name in ("a", "b"):
         client.comes(name)
         assert story[-2:] == [f"handled {name} alone", f"written {name}"]
-        await asyncio.sleep(0)
+        await looks()
 
 
-async def test_after_a_turn_that_brought_several_all_are_handled_before_any_is_written(
-    client: Client, story: Story
-) -> None:
+async def test_when_several_come_all_are_handled_before_any_is_written(client: Client, story: Story) -> None:
     client.comes("a", "b", "c")
     assert story == ["handled a alone", "written a"]
-    await asyncio.sleep(0)
+    await looks()
     client.comes("d", "e")
     assert story[2:] == ["handled b", "handled c", "written b", "written c"]
-    await asyncio.sleep(0)
+    await looks()
     assert story[6:] == ["handled d", "handled e", "written d", "written e"]
+
+
+async def test_as_long_as_each_look_brings_more_the_loop_looks_again(client: Client, story: Story) -> None:
+    client.comes("a", "b")
+    await looks()
+    for number in range(5):
+        client.comes(f"{number}")
+        await asyncio.sleep(0)
+        assert len(story) == 4
+    await looks()
+    assert story[4:9] == [f"handled {number}" for number in range(5)]
+
+
+async def test_who_has_enough_looks_no_more(client: Client, story: Story) -> None:
+    client.comes("a", "b")
+    await looks()
+    client.comes(*map(str, range(ENOUGH)))
+    await asyncio.sleep(0)
+    assert len(story) == 4 + 2 * ENOUGH
 
 
 async def test_a_step_asked_for_by_a_step_is_done_in_the_same_turn_before_anything_is_written(
