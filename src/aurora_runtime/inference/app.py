@@ -30,10 +30,13 @@ from aurora_runtime.inference.routes import Routes, State
 from aurora_runtime.inference.sampling import Sampler
 from aurora_runtime.inference.settings import InferenceSettings
 from aurora_runtime.inference.workers import Workers
+from aurora_runtime.store.memory import return_freed_memory
 from aurora_runtime.store.model_store import ModelStore
 
 log = structlog.get_logger(__name__)
 KEYS_RELOAD_SECONDS: Final = 2.0
+MEMORY_SECONDS: Final = 30.0
+"""Between two looks for memory that is free and can go back to the system: what a burst of requests took."""
 T = TypeVar("T")
 
 
@@ -68,6 +71,7 @@ async def serve(settings: InferenceSettings, *, stop: asyncio.Event, hasten: asy
         model = await _unless(stop, _load(settings, metrics, workers, Path(scratch)))
         if model is None:
             return
+        await running.enter_async_context(every(MEMORY_SECONDS, return_freed_memory))
         routes.payload_log = _payload_log(settings, model)
         routes.serve(model)
         log.info("ready", model=model.name, version=model.version, revision=settings.revision, digest=model.digest)
@@ -181,18 +185,25 @@ async def _fresh_keys(folder: Path | None) -> AsyncIterator[ApiKeys | None]:
         return
     keys = ApiKeys(folder)
     await asyncio.to_thread(keys.reload)
-
-    async def reload_forever() -> None:
-        while True:
-            await asyncio.sleep(KEYS_RELOAD_SECONDS)
-            await asyncio.to_thread(keys.reload)
-
-    reloading = asyncio.create_task(reload_forever())
-    try:
+    async with every(KEYS_RELOAD_SECONDS, keys.reload):
         yield keys
+
+
+@asynccontextmanager
+async def every(seconds: float, work: Callable[[], object]) -> AsyncIterator[None]:
+    """Inside the block, blocking ``work`` is done again and again, with as many seconds between."""
+
+    async def forever() -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(work)
+
+    working = asyncio.create_task(forever())
+    try:
+        yield
     finally:
-        reloading.cancel()
-        await asyncio.wait((reloading,))
+        working.cancel()
+        await asyncio.wait((working,))
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[None, None, T]) -> T | None:

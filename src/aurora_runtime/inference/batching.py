@@ -1,8 +1,8 @@
 """The queue before the model: bounded, shared fairly, and merged when requests wait anyway.
 
-Nobody waits for others to come: a request is predicted as soon as a thread is free, together with all that came in
-the same turn of the event loop. While every thread is busy requests gather, and the next free thread takes many at
-once, because eight rows cost a model hardly more than one.
+Nobody waits for others to come: a request is predicted as soon as a thread is free, together with all that came at
+the same time (turn.py). While every thread is busy requests gather, and the next free thread takes many at once,
+because eight rows cost a model hardly more than one.
 
 A prediction that is known to take less than a millisecond runs on the event loop itself: handing it to a thread and
 back costs half as much again, and blocks the interpreter as long. See docs/adr/0005. Where requests come one by one
@@ -167,12 +167,12 @@ class Batcher:
     # -- from waiting to running
 
     def _go_on_by(self, soon: Callable[[Callable[[], None]], object]) -> None:
-        """When everybody who came in this turn of the loop has asked."""
+        """When everybody who came at the same time has asked."""
         if not self._next_is_due:
             self._next_is_due = True
-            soon(self._end_turn)
+            soon(self._begin_together)
 
-    def _end_turn(self) -> None:
+    def _begin_together(self) -> None:
         self._next_is_due = False
         self._go_on()
 

@@ -1,9 +1,8 @@
 """A connection: answers in our form whatever it is sent, and without a task what is whole when it comes.
 
 aiohttp handles each request in a task, which it wakes by another: two turns of the event loop, some 50 µs. An idle
-connection that receives one whole request begins its handler without, together with all others that received one in
-the same turn of the loop, and answers when the handler is done. All else is done by aiohttp's tasks. See
-docs/adr/0008 and 0010.
+connection that receives one whole request begins its handler without, together with all others that receive one at the
+same time, and answers when the handler is done. All else is done by aiohttp's tasks. See docs/adr/0008 and 0010.
 """
 
 import asyncio
@@ -57,7 +56,7 @@ class Connection(web.RequestHandler):
 
 
 class EagerConnection(Connection):
-    """Begins handlers, which must return our ``Response``, in the turn of the loop after their request's.
+    """Begins handlers, which must return our ``Response``, without a task.
 
     aiohttp has no hook there, so this leans on what it keeps for itself; its version is locked, and
     tests/unit/runtime/inference/test_connection.py fails when that is no longer so:
@@ -79,7 +78,7 @@ class EagerConnection(Connection):
         self._make_request: Any = manager.request_factory
         self._begun: Eager[Response] | None = None
         self._untaken = b""
-        """What came in this turn of the loop, and is for the next."""
+        """What came, and waits for all else that is there to be read."""
 
     def data_received(self, data: bytes) -> None:
         waiter = self._waiter

@@ -4,7 +4,10 @@ import ctypes
 
 
 def return_freed_memory() -> None:
-    """Gives it back to the system: loading frees several times the model. Only glibc keeps it and can be asked."""
+    """Gives it back to the system: loading frees several times the model, a burst what its requests were made of.
+
+    Only glibc keeps it and can be asked.
+    """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)
