@@ -33,7 +33,8 @@ async def test_memory_that_requests_have_freed_goes_back_while_a_model_is_served
     monkeypatch.setattr(app, "return_freed_memory", lambda: loop.call_soon_threadsafe(given_back.set))
     settings = InferenceSettings(store=store.root, model=MODEL, host="127.0.0.1", port=0, metrics_port=0)
     serving = asyncio.create_task(app.serve(settings, stop=stop, hasten=hasten))
-    await given_back.wait()
+    async with asyncio.timeout(10):
+        await given_back.wait()
     stop.set()
     hasten.set()
     await serving
