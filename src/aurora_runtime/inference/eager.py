@@ -25,11 +25,13 @@ class Promise(asyncio.Future[T]):
 
     def set_result(self, result: T) -> None:
         super().set_result(result)
-        if self.go_on is not None:
-            self._turn.soon(self.go_on)
+        self._wake()
 
     def set_exception(self, exception: type | BaseException) -> None:
         super().set_exception(exception)
+        self._wake()
+
+    def _wake(self) -> None:
         if self.go_on is not None:
             self._turn.soon(self.go_on)
 

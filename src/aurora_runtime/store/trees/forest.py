@@ -39,7 +39,7 @@ class Forest:
         if rows.ndim != 2 or rows.shape[1] != self.features:
             raise ValueError(f"rows: expected shape [rows, {self.features}], given {list(rows.shape)}")
         if self.rounds:
-            rows = rows.astype(np.float32)
+            rows = rows.astype(np.float32, copy=False)
         sums = np.empty((len(rows), self.targets))
         sums[:] = start
         self._walk.add(np.ascontiguousarray(rows, dtype=self._number), sums)
