@@ -9,18 +9,19 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
 import pytest
 
+from aurora_controller.api.v1alpha1.kinds import ML_DEPLOYMENT
 from tests.faults import streams
 from tests.faults.clocks import FastClock
 from tests.faults.oracles import Violations
 from tests.faults.rules import Action, Answer, Reword, Rule, refusal
 from tests.faults.runs import Bench, Run, Tasks, run
-from tests.faults.scenarios import ROLLOUT
+from tests.faults.scenarios import NAME, ROLLOUT, Scenario, Stage
 from tests.faults.streams import after, each, for_seconds
 
 MOST_REQUESTS: Final = 30
@@ -39,7 +40,7 @@ class Fault:
     factor: float = 10.0
     must_meet: int | None = None
     """Index of the rule that the fault is about, where others only lead to it."""
-    jumps: Sequence[timedelta] = ()
+    jumps: bool = False
 
 
 def first_watches(*actions: Action) -> list[Rule]:
@@ -127,16 +128,15 @@ CASES: Final[Mapping[str, Fault]] = {
         rules=[Rule(action=each(streams.without_the_end_of_the_state), verb="watch", times=None)], factor=30
     ),
     "versions that are no numbers": Fault(rules=[Rule(action=opaque(), times=None)], interrupts=False),
-    "a clock that jumps an hour": Fault(jumps=(timedelta(hours=1), timedelta(hours=-1)), interrupts=False),
+    "a clock that jumps an hour": Fault(jumps=True, interrupts=False),
 }
 
 
 async def meet(name: str, bench: Bench) -> Violations:
     fault, reference = CASES[name], await bench.learned(ROLLOUT)
     clock = FastClock(fault.factor)
-    jumping = asyncio.create_task(jump(clock, fault.jumps))
-    result = await run(ROLLOUT, bench.proxy, bench.open_stage, standing=fault.rules, reference=reference, clock=clock)
-    jumping.cancel()
+    story = among_jumps_of(clock) if fault.jumps else ROLLOUT
+    result = await run(story, bench.proxy, bench.open_stage, standing=fault.rules, reference=reference, clock=clock)
     return [*reference.differences(result), *met(fault, result), *within_bounds(fault, result)]
 
 
@@ -145,10 +145,21 @@ async def test_a_rollout_ends_the_same_with_bounded_requests_in_spite_of(name: s
     assert await runs[name] == []
 
 
-async def jump(clock: FastClock, jumps: Sequence[timedelta]) -> None:
-    for ahead in jumps:
-        await asyncio.sleep(1)
-        clock.ahead = ahead
+def among_jumps_of(clock: FastClock) -> Scenario:
+    """It is an hour ahead from the canary on until stable leaves, so every moment of the promotion is in the future."""
+
+    async def jump(stage: Stage) -> None:
+        await stage.until_canary(2)
+        clock.ahead = timedelta(hours=1)
+        await stage.until(lambda: bool(stage.status(ML_DEPLOYMENT, NAME).get("previous")), "a revision that leaves")
+        clock.ahead = timedelta()
+
+    async def tell(stage: Stage) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(jump(stage))
+            await ROLLOUT.tell(stage)
+
+    return replace(ROLLOUT, tell=tell)
 
 
 def met(fault: Fault, result: Run) -> Violations:

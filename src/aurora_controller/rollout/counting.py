@@ -36,7 +36,7 @@ class Question:
 
 def question(status: MLDeploymentStatus, now: datetime, *, settle_seconds: float, is_deciding: bool) -> Question:
     """No revisions while no decision depends on it. ``is_deciding``: the open rollout is about to be decided."""
-    state, count = remembered(status, now), count_in(status.traffic.observed)
+    state, count = remembered(status, now), count_in(status.traffic.observed, now)
     leaving = {one.revision for one in state.leaving if now >= one.until}
     is_due = is_count_due(state, count, now, settle_seconds) or (is_deciding and state.weight > 0)
     counted = {revision.name for revision in (state.stable, state.canary) if revision is not None and is_due}

@@ -34,7 +34,7 @@ def noted_leaving(state: State, facts: Facts, now: datetime) -> State:
     in_use = {revision.name for revision in (state.stable, state.canary) if revision is not None}
     staying = tuple(
         one
-        for one in state.leaving
+        for one in (_within_window(one, facts, now) for one in state.leaving)
         if one.revision in facts.existing and one.revision not in in_use and not _is_due(one, facts, now)
     )
     known = in_use | {one.revision for one in state.leaving}
@@ -45,6 +45,13 @@ def noted_leaving(state: State, facts: Facts, now: datetime) -> State:
             # Nobody knows when it last had traffic: the router has its time first.
             state = leave(state, leftover, now=now, window=facts.settle_seconds, drain=LEFTOVER_DRAIN_SECONDS)
     return state
+
+
+def _within_window(one: Leaving, facts: Facts, now: datetime) -> Leaving:
+    """No later than if it left now: its moments may be of a clock that was ahead of ours, or of a longer window."""
+    longest = timedelta(seconds=max(facts.rollback_window_seconds, facts.settle_seconds))
+    late = max(timedelta(), one.until - now - longest)
+    return replace(one, until=one.until - late, deadline=one.deadline - late)
 
 
 def _is_due(one: Leaving, facts: Facts, now: datetime) -> bool:

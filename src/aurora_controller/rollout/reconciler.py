@@ -180,7 +180,7 @@ class RolloutReconciler:
         facts = facts_of(observed, step.state, self._router)
         step = replace(step, state=weighed(step.state, facts, now))
         wanted = world(step.state, facts, now)
-        count = next_count(before, step.state, count_in(status.traffic.observed), observed.scrape, now)
+        count = next_count(before, step.state, count_in(status.traffic.observed, now), observed.scrape, now)
         told = next_status(observed, step, facts, world=wanted, count=count, now=now)
         patch = PatchStatus(existing=observed.manifest, kind=ML_DEPLOYMENT, status=told)
         return Plan(

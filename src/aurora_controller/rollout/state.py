@@ -84,14 +84,14 @@ def remembered(status: MLDeploymentStatus, now: datetime) -> State:
     """The state in a status; an empty status gives a state without stable."""
     stable, canary = status.stable, status.canary
     return State(
-        since=_past(status.phase_since, now) or now,
+        since=_past(status.phase_since, now) if status.phase_since else now,
         rollout=status.rollout,
         phase=status.phase,
         stable=_revision(stable),
         was_available=stable is not None and stable.available,
         canary=_revision(canary),
         decision=status.decision,
-        stable_lost_since=_past(status.stable_lost_since, now),
+        stable_lost_since=_past(status.stable_lost_since, now) if status.stable_lost_since else None,
         leaving=tuple(
             Leaving(
                 revision=one.revision,
@@ -103,7 +103,7 @@ def remembered(status: MLDeploymentStatus, now: datetime) -> State:
         ),
         given_up=_given_up(status.aborted),
         weight=status.traffic.desired.get("canary", 0),
-        weight_since=_past(status.traffic.since, now),
+        weight_since=_past(status.traffic.since, now) if status.traffic.since else None,
     )
 
 
@@ -111,9 +111,9 @@ def _revision(status: RevisionStatus | None) -> Revision | None:
     return None if status is None else Revision.from_status(status)
 
 
-def _past(text: str | None, now: datetime) -> datetime | None:
-    """A stamp of a clock that is ahead of ours counts from now on, or its phase would last until we catch up."""
-    return None if text is None else min(parse_time(text), now)
+def _past(text: str, now: datetime) -> datetime:
+    """A stamp of a clock that is ahead of ours counts from now on, or what it began would last until we catch up."""
+    return min(parse_time(text), now)
 
 
 def _given_up(aborted: Aborted | None) -> GivenUp | None:
@@ -188,13 +188,13 @@ def _revision_status(
     )
 
 
-def count_in(observed: ObservedTraffic | None) -> Count | None:
+def count_in(observed: ObservedTraffic | None, now: datetime) -> Count | None:
     """The count that a status remembers."""
     if observed is None:
         return None
     return Count(
-        since=parse_time(observed.since),
-        at=parse_time(observed.at),
+        since=_past(observed.since, now),
+        at=_past(observed.at, now),
         stable=observed.requests - observed.canary_requests,
         canary=observed.canary_requests,
         marks={pod.uid: Mark(start_time=pod.start_time, requests=pod.requests) for pod in observed.pods},

@@ -1,11 +1,11 @@
 """One attempt of a run: its Job is started, followed, and judged when it ends."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from aurora_controller.api import labels
 from aurora_controller.api.v1alpha1.mltrainingjob import Run, RunPhase
-from aurora_controller.kube.clock import parse_time
+from aurora_controller.kube.clock import format_time, parse_time
 from aurora_controller.kube.meta import JOB, Manifest, is_deleting, key_of, labels_of
 from aurora_controller.kube.reconcile import Create, Delete, EventNote
 from aurora_controller.training.attempt import Broken, NotStarted, Reported, Running, Settling, attempt_of, reports_of
@@ -15,7 +15,7 @@ from aurora_controller.training.observation import Observation
 from aurora_controller.training.pods import is_live, is_of_run, pods_of
 from aurora_controller.training.progress import FIRST_RETRY_SECONDS, INTERVAL_SECONDS
 from aurora_controller.training.reserving import blocked_by_claim, reserve, secure, take_again
-from aurora_controller.training.retry import GiveUp, NextAttempt, SameAttempt, verdict_on
+from aurora_controller.training.retry import LONGEST_DELAY_SECONDS, GiveUp, NextAttempt, SameAttempt, verdict_on
 from aurora_controller.training.stopping import LOOK_AGAIN_SECONDS, everything, stop
 from aurora_runtime.contract import Outcome
 
@@ -75,8 +75,12 @@ def _stopping(pods: str) -> Standing:
 
 
 def _back_off(run: Run, now: datetime) -> Decision | None:
-    left = (parse_time(run.not_before) - now).total_seconds() if run.not_before else 0.0
-    return Decision(run=run, standing=_backing_off(run), requeue_after_seconds=left) if left > 0 else None
+    if run.not_before is None:
+        return None
+    # Later than after any delay, it is a moment of a clock that was ahead of ours.
+    moment = min(parse_time(run.not_before), now + timedelta(seconds=LONGEST_DELAY_SECONDS))
+    left, waiting = (moment - now).total_seconds(), changed(run, not_before=format_time(moment))
+    return Decision(run=waiting, standing=_backing_off(waiting), requeue_after_seconds=left) if left > 0 else None
 
 
 def _start(observed: Observation, run: Run) -> Decision:

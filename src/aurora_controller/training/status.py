@@ -119,7 +119,9 @@ def _is_worth_showing(shown: Progress | None, percent: int, now: datetime) -> bo
     """Every status write wakes every watcher, so small steps have to wait."""
     if shown is None or abs(percent - shown.percent) >= _PROGRESS_STEP_PERCENT:
         return True
-    return (now - parse_time(shown.observed_at)).total_seconds() >= INTERVAL_SECONDS
+    seconds = (now - parse_time(shown.observed_at)).total_seconds()
+    # A stamp of a clock that was ahead of ours says nothing.
+    return not 0 <= seconds < INTERVAL_SECONDS
 
 
 def _result(observed: Observation, decision: Decision) -> dict[str, Any]:

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from aurora_controller.api.v1alpha1.mldeployment import MLDeploymentStatus, RolloutPhase
+from aurora_controller.api.v1alpha1.mldeployment import MLDeploymentStatus, ObservedTraffic, RolloutPhase
 from aurora_controller.kube.clock import format_time
 from aurora_controller.kube.meta import INGRESS, SECRET, Manifest
 from aurora_controller.kube.reconcile import Apply, Create, Delete
 from aurora_controller.rollout.facts import Facts, RevisionFacts
+from aurora_controller.rollout.leaving import leave, noted_leaving
 from aurora_controller.rollout.plan import next_step
 from aurora_controller.rollout.revision import Revision
-from aurora_controller.rollout.state import State, remembered
+from aurora_controller.rollout.state import State, count_in, remembered
 from aurora_controller.rollout.world import canary_weight, world
 from aurora_controller.traffic.router import Split
 from tests.unit.controller.rollout.world import NAME, a_world_with_a_canary
@@ -85,6 +86,19 @@ def test_a_stamp_of_a_clock_that_runs_ahead_does_not_hold_a_phase_up() -> None:
     ahead = MLDeploymentStatus(phase=RolloutPhase.SETTLING, phase_since=format_time(NOW + timedelta(hours=1)))
     state = remembered(ahead, NOW)
     assert state.seconds_in_phase(NOW) == 0
+
+
+def test_a_clock_that_was_ahead_keeps_nothing_longer_than_for_its_window() -> None:
+    state = leave(a_state(RolloutPhase.IDLE, canary=None), TWO, now=NOW + timedelta(hours=1), window=30, drain=60)
+    [leaving] = noted_leaving(state, facts(existing={TWO.name: GOOD}), NOW).leaving
+    assert (leaving.until, leaving.deadline) == (NOW + timedelta(seconds=30), NOW + timedelta(seconds=90))
+
+
+def test_a_clock_that_was_ahead_does_not_hold_a_count_up() -> None:
+    ahead = format_time(NOW + timedelta(hours=1))
+    count = count_in(ObservedTraffic(canary_percent="0.0", requests=0, canary_requests=0, since=ahead, at=ahead), NOW)
+    assert count is not None
+    assert (count.since, count.at) == (NOW, NOW)
 
 
 @pytest.mark.parametrize("phase", [RolloutPhase.CANARY, RolloutPhase.SWITCHING, RolloutPhase.UNROUTING])

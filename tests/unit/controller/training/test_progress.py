@@ -78,6 +78,13 @@ async def test_small_steps_wait_fifteen_seconds_and_big_ones_do_not() -> None:
     assert trained.shown == "46%"
 
 
+async def test_small_steps_do_not_wait_for_a_clock_that_was_set_back() -> None:
+    trained = await Trained.begin()
+    await trained.tell(40)
+    await trained.tell(41, after_seconds=-3600)
+    assert trained.shown == "41%"
+
+
 async def test_no_step_is_no_write() -> None:
     trained = await Trained.begin()
     await trained.tell(40)

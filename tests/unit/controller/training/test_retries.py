@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aurora_controller.kube.meta import JOB
-from aurora_controller.training.retry import delay_seconds
+from aurora_controller.training.retry import LONGEST_DELAY_SECONDS, delay_seconds
 from aurora_runtime.contract import Outcome
 from tests.unit.controller.training.world import World, trainer_of
 
@@ -237,3 +237,15 @@ async def test_a_failed_job_keeps_saying_why() -> None:
     await world.settle()
     assert world.condition()["reason"] == "InvalidInput"
     assert world.condition()["message"] == "unknown algorithm"
+
+
+async def test_a_clock_that_is_set_back_delays_an_attempt_by_the_longest_delay_at_most() -> None:
+    world = await a_started_world()
+    world.end("housing-rf-v1-1", exit_code=1)
+    await world.settle()
+    world.advance(-3600)
+    plan = await world.settle()
+    assert plan.requeue_after_seconds == LONGEST_DELAY_SECONDS
+    world.advance(LONGEST_DELAY_SECONDS)
+    await world.settle()
+    assert "housing-rf-v1-2" in world.jobs
