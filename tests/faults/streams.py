@@ -121,43 +121,38 @@ class Gate:
     """Lines pass, or are held back until ``release``: then the last of each object alone, or an end by 410."""
 
     def __init__(self) -> None:
-        self._open = asyncio.Event()
-        self._open.set()
-        self._is_expired = False
+        self._is_holding = False
+        self._released = asyncio.Event()
 
     def hold(self) -> None:
-        self._open.clear()
+        self._is_holding = True
 
-    def release(self, *, is_expired: bool) -> None:
-        self._is_expired = is_expired
-        self._open.set()
+    def release(self, version: int, *, is_expired: bool) -> None:
+        """Once it has what came of the change that made this version: the server may tell others of it first."""
+        self._version, self._is_expired = version, is_expired
+        self._released.set()
 
     @property
     def edit(self) -> Edit:
         return Edit(lines=self._edited)
 
     async def _edited(self, lines: Lines) -> AsyncIterator[bytes]:
-        async with _read_ahead(lines) as queue:
-            while True:
-                _, line = await queue.get()
-                if self._open.is_set():
-                    if line == _END:
-                        return
-                    yield line
-                    continue
-                await self._open.wait()
-                if self._is_expired:
-                    yield line_of({"type": "ERROR", "object": status(410, "Expired")})
-                    return
-                held = [line, *(queue.get_nowait()[1] for _ in range(queue.qsize()))]
-                for last in {_name_of(one): one for one in held}.values():
-                    if last == _END:
-                        return
-                    yield last
-
-
-def _name_of(line: bytes) -> str:
-    return str(orjson.loads(line)["object"]["metadata"].get("name", "")) if line != _END else ""
+        held: dict[str, bytes] = {}
+        async for line in lines:
+            if not self._is_holding:
+                yield line
+                continue
+            metadata = orjson.loads(line)["object"]["metadata"]
+            held[metadata.get("name", "")] = line
+            await self._released.wait()
+            if int(metadata["resourceVersion"]) < self._version:
+                continue
+            self._is_holding = False
+            if self._is_expired:
+                yield line_of({"type": "ERROR", "object": status(410, "Expired")})
+                return
+            for last in held.values():
+                yield last
 
 
 @asynccontextmanager
