@@ -25,7 +25,7 @@ _UNSTABLE_METADATA: Final = frozenset(
     {"uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "deletionTimestamp"}
 )
 _SAME_SECOND: Final = 5.0
-"""Times tell whole seconds, and are read before they are sent: only what came so far apart was not within one."""
+"""Times tell whole seconds, and are read before anything is sent: only what came so far apart was not within one."""
 _TIME: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _UID: Final = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -273,8 +273,14 @@ def _view_of(write: Write) -> int:
 
 def i9_conditions_are_honest(told: Iterable[Seen], writes: Sequence[Write]) -> Violations:
     """observedGeneration rises and is never ahead; a transition time moves exactly with its status."""
-    # A busy server tells late of what was written long before; the first write of a version made it.
-    written = {write.version: write.began for write in reversed(writes) if write.is_done}
+    # A busy server tells late of what was written long before, and a status is the last that a reconcile writes.
+    began = {(write.door, write.reconcile): write.began for write in reversed(writes) if write.reconcile}
+    # The first write of a version made it.
+    written = {
+        write.version: began.get((write.door, write.reconcile), write.began)
+        for write in reversed(writes)
+        if write.is_done
+    }
     before: dict[str, Manifest] = {}
     shown: dict[tuple[str, str], float] = {}
     """When an object's condition was first given its transition time."""

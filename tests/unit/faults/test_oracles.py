@@ -293,10 +293,14 @@ def test_i9_lets_a_status_move_twice_within_the_second_that_times_tell() -> None
 def test_i9_goes_by_when_a_status_was_written_however_late_it_was_seen() -> None:
     turned, back = told((40.0, "True", "10:00:40", 2), (60.0, "False", "10:00:40", 2))
     writes = [
-        a_write(at=(time, time + 1), answer=one.obj) for time, one in ((39.0, turned), (39.5, back), (58.0, back))
+        a_write(at=(time, time + 1), answer=one.obj, reconcile=f"at {time}")
+        for time, one in ((39.0, turned), (39.5, back), (58.0, back))
     ]
     assert oracles.i9_conditions_are_honest([turned, back], writes) == []
     writes[1].began = 50.0
+    # It was decided before its first write, however long those before the status took.
+    first = a_write("apply", "deployments", at=(39.5, 50.0), reconcile=writes[1].reconcile)
+    assert oracles.i9_conditions_are_honest([turned, back], [writes[0], first, *writes[1:]]) == []
     assert numbers_of(oracles.i9_conditions_are_honest([turned, back], writes)) == {"I9"}
 
 
