@@ -17,6 +17,7 @@ import structlog
 from aurora_controller.kube.client import KubeClient
 from aurora_controller.kube.meta import LEASE, Manifest
 from aurora_controller.kube.store import Store
+from tests.faults.clocks import PatientTime
 from tests.faults.control_plane import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CRD, NAMESPACE, ControlPlane, binaries
 from tests.faults.mirror import MIRRORED, Mirror
 from tests.faults.oracles import Violations
@@ -68,6 +69,11 @@ def nothing_mutated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def dice(request: pytest.FixtureRequest) -> random.Random:
     """Its own for each test, so that one test alone rolls what it rolled among all."""
     return random.Random(f"{SEED} {request.node.name}")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session", autouse=True)
+async def patient_time() -> None:
+    PatientTime(asyncio.get_running_loop())
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

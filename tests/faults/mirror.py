@@ -113,9 +113,10 @@ class Mirror:
 
     async def until(self, holds: Callable[[], bool], *, seconds: float, what: str = "it") -> None:
         """Looks again after every event and four times a second. Raises NotYet."""
-        deadline = time.monotonic() + seconds
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
         while not holds():
-            if time.monotonic() > deadline:
+            if loop.time() > deadline:
                 raise NotYet(f"{what} did not come within {seconds:g} s")
             moved = self._moved
             try:

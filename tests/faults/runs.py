@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -116,8 +115,9 @@ async def run(
         try:
             await scenario.tell(stage)
             await rest(proxy, stage)
-            deadline = time.monotonic() + PATIENCE_SECONDS
-            while reference is not None and reference.is_missed_by(stage) and time.monotonic() < deadline:
+            loop = asyncio.get_running_loop()
+            deadline = loop.time() + PATIENCE_SECONDS
+            while reference is not None and reference.is_missed_by(stage) and loop.time() < deadline:
                 await rest(proxy, stage)
         except NotYet as late:
             violations.append(f"I1: {late}")
@@ -205,17 +205,16 @@ class Crew:
 
 async def rest(proxy: Proxy, stage: Stage, seconds: float = QUIET_SECONDS, patience: float = PATIENCE_SECONDS) -> None:
     """Waits until nothing has been written for a while, beginning now. Raises NotYet."""
-    began = time.monotonic()
-    deadline = began + patience
-    while True:
+    loop = asyncio.get_running_loop()
+    began = last = loop.time()
+    written = len(proxy.steps(stage.namespace))
+    while (left := last + seconds - loop.time()) > 0:
+        await asyncio.sleep(min(left, seconds / 8))
         steps = proxy.steps(stage.namespace)
-        last = max([began, *(write.began for write in steps[-3:])])
-        left = last + seconds - time.monotonic()
-        if left <= 0:
-            return
-        if time.monotonic() > deadline:
+        if len(steps) > written:
+            written, last = len(steps), loop.time()
+        if loop.time() > began + patience:
             raise NotYet(f"rest in {stage.namespace}: still {steps[-1]}")
-        await asyncio.sleep(left)
 
 
 async def learn(scenario: Scenario, proxy: Proxy, open_stage: OpenStage, *, runs: int = 3) -> Reference:

@@ -6,6 +6,7 @@ seconds below are its own: tens of them pass in one of ours.
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -221,9 +222,10 @@ async def meet_lasting(target: Target, error: Error, bench: Bench) -> Violations
                 await stage.until(lambda: any(is_event(write, stage, error) for write in proxy.writes), "the Event")
         finally:
             proxy.rules.remove(refused)
-        found.extend(oracles.i11_a_failing_key_slows_down(tries(), until=clock.monotonic()))
+        until = time.monotonic() * error.factor
+        found.extend(oracles.i11_a_failing_key_slows_down(tries(), until=until))
         if not error.says_when:
-            found.extend(oracles.i11_a_failing_key_backs_off(tries(), until=clock.monotonic(), spare=NEWS))
+            found.extend(oracles.i11_a_failing_key_backs_off(tries(), until=until, spare=NEWS))
         # Time brings none within five minutes.
         if error.is_terminal and len(tries()) > 1 + NEWS:
             found.append(f"{len(tries())} tries of what is invalid")
