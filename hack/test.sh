@@ -38,10 +38,8 @@ step "images and the cluster $TEST_CLUSTER are made in the background: $logs/tes
 begin test-cluster make images cluster-test
 make lint typecheck test-unit
 
-# In one process: their time runs up to thirty times as fast, and a core that the others leave them only now and then
-# makes of a short wait one that is too long.
 step "fault tests, $SECONDS s after the begin: $logs/test-faults.log"
-begin test-faults make test-faults FAULT_PROCESSES=0
+begin test-faults make test-faults
 follow test-faults &
 faults_shown=$!
 
