@@ -34,6 +34,13 @@ async def test_it_leaves_when_the_window_is_over_and_its_counters_stand_still() 
     assert world.status["previous"] == []
 
 
+async def test_a_window_that_is_made_shorter_holds_for_who_is_leaving() -> None:
+    world = await _promoted(window=600)
+    world.edit(strategy={"canaryWeight": 10, "rollbackWindowSeconds": 30})
+    await world.run(45)
+    assert world.status["previous"] == []
+
+
 async def test_it_stays_while_it_still_counts_requests_and_leaves_at_its_deadline() -> None:
     world = await _promoted(window=30)
     old, start = _old(world), world.clock.at
