@@ -122,6 +122,8 @@ class Gate:
 
     def __init__(self) -> None:
         self._is_holding = False
+        self._is_expired = False
+        self._version = 0
         self._released = asyncio.Event()
 
     def hold(self) -> None:

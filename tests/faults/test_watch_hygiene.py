@@ -155,9 +155,12 @@ def among_jumps_of(clock: FastClock) -> Scenario:
         clock.ahead = timedelta()
 
     async def tell(stage: Stage) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(jump(stage))
+        jumping = asyncio.create_task(jump(stage))
+        try:
             await ROLLOUT.tell(stage)
+            await jumping
+        finally:
+            jumping.cancel()
 
     return replace(ROLLOUT, tell=tell)
 

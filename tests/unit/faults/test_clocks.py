@@ -69,4 +69,4 @@ async def test_a_real_loop_forgives_what_blocks_it() -> None:
     PatientTime(asyncio.get_running_loop())
     async with asyncio.timeout(0.1):
         time.sleep(0.2)  # noqa: ASYNC251  it is what a busy core does
-        await asyncio.sleep(0)
+        await turn()
