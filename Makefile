@@ -44,11 +44,10 @@ test-unit: setup ## Unit tests
 test-e2e: images cluster-test ## End-to-end tests on the kind cluster aurora-test
 	@AURORA_CLUSTER=$(TEST_CLUSTER) $(VENV)/pytest tests/e2e -v
 
-FAULT_PROCESSES ?= 2
 .PHONY: test-faults
 test-faults: setup ## The controller against a real API server through a fault proxy (AURORA_FAULT_SEED repeats a run)
 	@hack/cluster/binaries.sh kubernetes
-	@$(VENV)/pytest tests/faults -v -n $(FAULT_PROCESSES) --dist loadfile
+	@$(VENV)/pytest tests/faults -v -n 2 --dist loadfile
 
 .PHONY: soak
 soak: setup ## The controller behind random faults for 2 hours (AURORA_SOAK_SECONDS): it converges, and its memory stays flat
