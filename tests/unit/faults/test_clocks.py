@@ -2,11 +2,11 @@
 
 import asyncio
 import itertools
-import time
 
 import pytest
 
 from tests.faults.clocks import FastClock, PatientTime
+from tests.unit.fakes.clock import settle
 
 
 class Machine:
@@ -29,18 +29,12 @@ async def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     return machine
 
 
-async def turn() -> None:
-    """Due timers run."""
-    for _ in range(3):
-        await asyncio.sleep(0)
-
-
 async def test_while_the_loop_is_late_no_time_passes_beyond_a_moment(machine: Machine) -> None:
     loop = asyncio.get_running_loop()
     before = loop.time()
     async with FastClock(factor=50).timeout(1.0):
         machine.away += 5.0
-        await turn()
+        await settle()
     assert loop.time() - before < 0.02
 
 
@@ -50,7 +44,7 @@ async def test_time_passes_moment_by_moment_for_whoever_waits(machine: Machine) 
     for _ in range(100):
         machine.away += 0.005
         elapsed += 0.005
-        await turn()
+        await settle()
     assert loop.time() - before == pytest.approx(elapsed, abs=0.01)
 
 
@@ -59,14 +53,13 @@ async def test_a_deadline_that_passes_while_others_are_waited_for_is_over(machin
         async with FastClock(factor=10).timeout(1.0):
             for _ in range(100):
                 machine.away += 0.005
-                await turn()
+                await settle()
 
     with pytest.raises(TimeoutError):
         await wait()
 
 
-async def test_a_real_loop_forgives_what_blocks_it() -> None:
-    PatientTime(asyncio.get_running_loop())
+async def test_deadlines_of_asyncio_itself_are_as_patient(machine: Machine) -> None:
     async with asyncio.timeout(0.1):
-        time.sleep(0.2)  # noqa: ASYNC251  it is what a busy core does
-        await turn()
+        machine.away += 0.2
+        await settle()

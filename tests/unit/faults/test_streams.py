@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import orjson
 
 from tests.faults.streams import Gate, line_of
+from tests.unit.fakes.clock import settle
 
 
 def changed(version: int, name: str = "one") -> bytes:
@@ -32,8 +33,7 @@ class Watched:
     async def send(self, *lines: bytes) -> None:
         for line in lines:
             self._sent.put_nowait(line)
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await settle()
 
 
 async def test_what_comes_after_the_release_still_counts_as_one_event() -> None:
