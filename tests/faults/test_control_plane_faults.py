@@ -265,9 +265,8 @@ async def assert_taken_up(
         def leaks() -> oracles.Violations:
             return oracles.i12_nothing_leaks(asdict(before), asdict(vitals_of(program.pid)), allowed=LEAKS)
 
-        with suppress(
-            NotYet
-        ):  # connections that were needed at once are closed when they have been idle for long enough
+        # Connections that were needed at once are closed when they have been idle for long enough.
+        with suppress(NotYet):
             await stage.until(lambda: leaks() == [], "as many open files and threads as before")
         assert leaks() == []
         writes = [write for write in proxy.writes if write.call.namespace == stage.namespace]
